@@ -1,0 +1,1 @@
+//! Options: the configuration language of nats-server, flags, reload.

@@ -1,0 +1,1 @@
+//! What the monitoring endpoints say, from snapshots of the cores.

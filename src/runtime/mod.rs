@@ -1,0 +1,1 @@
+//! Threads, rings, sockets, clocks and files: the only layer that does I/O.

@@ -1,0 +1,1 @@
+//! Subjects: validity, tokens, matching, the index.
