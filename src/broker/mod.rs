@@ -1,1 +1,47 @@
 //! The state machine of one core: events in, effects out.
+//!
+//! A [`Core`] owns the connections that were accepted for it, their
+//! subscriptions, a replica of every other core's interest, and the output
+//! that waits to be sent. It never touches a socket, a file, a clock or a
+//! source of randomness: the runtime (or the simulator) feeds it received
+//! bytes, completions, records from other cores and the time, and carries out
+//! the [`Effect`]s it asks for.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `core` | the state and the entry points |
+//! | `ingest` | received bytes to commands to actions |
+//! | `publish` | routing one message to everyone who is to have it |
+//! | `interest`, `subscriptions` | who wants what, here and on other cores |
+//! | `route` | a subject resolved to targets, and the cache of those |
+//! | `mesh`, `wire` | what cores say to each other, and its encoding |
+//! | `output`, `sid` | memory layout of waiting output and of sids |
+//! | `stall` | slow consumers and back-pressure |
+//! | `timers` | pings, stale connections, deadlines |
+//! | `close` | how and why a connection ends |
+//! | `auth`, `permissions` | who may connect, and what they may do |
+
+pub mod close;
+pub mod connection;
+pub mod core;
+pub mod effect;
+mod ingest;
+pub mod interest;
+mod mesh;
+pub mod output;
+mod publish;
+pub mod route;
+pub mod settings;
+pub mod sid;
+mod snapshot;
+mod stall;
+pub mod subscriptions;
+mod timers;
+mod trace;
+pub mod wire;
+
+pub use self::close::CloseReason;
+pub use self::core::{Core, CoreId, Now};
+pub use self::effect::{CloseMode, Effect, LogLevel};
+pub use self::output::{Batch, Segment};
+pub use self::settings::Settings;

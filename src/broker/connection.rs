@@ -1,0 +1,182 @@
+//! One client connection as its core sees it.
+
+use core::net::SocketAddr;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use super::auth::Identity;
+use super::output::OutQueue;
+use super::permissions::{PublishCache, ResponseTracker};
+use crate::protocol::{ConnectOptions, Parser};
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Credentials are required and have not come.
+    Unauthenticated,
+    /// A helper thread checks the password; nothing more is read meanwhile.
+    Verifying,
+    /// In use.
+    Open,
+    /// Ending: nothing more is read, what waits may still be sent.
+    Closing,
+}
+
+/// Reasons not to read from a connection, as bits.
+pub mod pause {
+    /// A ring to another core is full.
+    pub const OUTBOX: u8 = 1;
+    /// All readers it feeds are slow.
+    pub const STALL: u8 = 2;
+    /// Its password is being checked.
+    pub const VERIFY: u8 = 4;
+}
+
+/// Replies that wait for interest to be in force on every core.
+#[derive(Default)]
+pub struct Gate {
+    /// Bytes up to `.1` of `held` may go once all cores applied `.0`.
+    pub steps: VecDeque<(u64, usize)>,
+    /// Replies in order. A reply that needs no barrier itself waits behind one that does.
+    pub held: Vec<u8>,
+}
+
+/// What only some connections need.
+#[derive(Default)]
+pub struct Restrictions {
+    pub identity: Option<Arc<Identity>>,
+    pub publish_cache: PublishCache,
+    pub responses: ResponseTracker,
+}
+
+/// Messages and bytes of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    pub messages: u64,
+    pub bytes: u64,
+}
+
+/// A connection. Times are nanoseconds of the monotonic clock unless they say otherwise.
+pub struct Connection {
+    pub cid: u64,
+    pub peer: SocketAddr,
+    pub account: u16,
+    pub phase: Phase,
+    /// Bits of [`pause`].
+    pub paused: u8,
+    pub verbose: bool,
+    pub pedantic: bool,
+    pub echo: bool,
+    /// Headers were negotiated.
+    pub headers: bool,
+    pub no_responders: bool,
+    /// CONNECT said that further INFO lines are understood.
+    pub async_info: bool,
+    pub connected: bool,
+    /// The INFO that follows the first PONG went out.
+    pub greeted: bool,
+    /// In the core's list of connections with output.
+    pub dirty: bool,
+    /// Above the stall threshold when last looked at.
+    pub slow: bool,
+    pub parser: Parser,
+    pub out: OutQueue,
+    /// Subscriptions by sid.
+    pub sids: HashTable<u32>,
+    /// Received while paused.
+    pub stash: Vec<u8>,
+    pub gate: Option<Box<Gate>>,
+    /// The newest change of interest this connection made.
+    pub interest_sequence: u64,
+    pub options: Option<Box<ConnectOptions>>,
+    pub restrictions: Option<Box<Restrictions>>,
+    pub received: Traffic,
+    pub delivered: Traffic,
+    pub started_unix_ns: i64,
+    pub last_activity_unix_ns: i64,
+    pub last_received: u64,
+    /// When the earliest timer entry for this connection fires.
+    pub timer_at: u64,
+    pub ping_at: u64,
+    pub ping_sent: u64,
+    pub pings_out: u32,
+    /// Round trip of the last PING of ours, in nanoseconds; 0 before the first.
+    pub rtt_ns: u64,
+    /// Credentials must have come by then; 0 when they have.
+    pub auth_by: u64,
+    /// When the send under way began; 0 without one.
+    pub send_began: u64,
+    pub stall: Stall,
+}
+
+/// A publisher's share in back-pressure, see [`super::stall`].
+#[derive(Default)]
+pub struct Stall {
+    /// When reading resumes at the latest.
+    pub until: u64,
+    /// Bytes it may publish before it is stalled again.
+    pub credit: usize,
+    /// A connection of this core that took one of its messages while healthy.
+    pub healthy_reader: Option<u32>,
+    /// When that was.
+    pub healthy_at: u64,
+    /// Cores that reported only slow readers for it, as bits.
+    pub slow_cores: u64,
+    /// When the last such report came.
+    pub slow_cores_at: u64,
+    /// Times it was stalled.
+    pub count: u64,
+}
+
+impl Connection {
+    /// A fresh connection in the state before CONNECT, where verbose, pedantic
+    /// and echo are on.
+    pub fn new(cid: u64, peer: SocketAddr, now: u64, unix_ns: i64) -> Self {
+        Self {
+            cid,
+            peer,
+            account: 0,
+            phase: Phase::Open,
+            paused: 0,
+            verbose: true,
+            pedantic: true,
+            echo: true,
+            headers: false,
+            no_responders: false,
+            async_info: false,
+            connected: false,
+            greeted: false,
+            dirty: false,
+            slow: false,
+            parser: Parser::new(),
+            out: OutQueue::default(),
+            sids: HashTable::new(),
+            stash: Vec::new(),
+            gate: None,
+            interest_sequence: 0,
+            options: None,
+            restrictions: None,
+            received: Traffic::default(),
+            delivered: Traffic::default(),
+            started_unix_ns: unix_ns,
+            last_activity_unix_ns: unix_ns,
+            last_received: now,
+            timer_at: u64::MAX,
+            ping_at: u64::MAX,
+            ping_sent: 0,
+            pings_out: 0,
+            rtt_ns: 0,
+            auth_by: 0,
+            send_began: 0,
+            stall: Stall::default(),
+        }
+    }
+
+    /// The permissions in force, if any.
+    #[inline]
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        self.restrictions.as_ref()?.identity.as_ref()
+    }
+}

@@ -1,0 +1,44 @@
+//! What a core asks the runtime to do.
+
+
+use super::auth::PasswordJob;
+use crate::monitor::snapshot::ConnSnapshot;
+
+/// How a connection's socket ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseMode {
+    /// Send what waits, then close.
+    AfterFlush,
+    /// Close now; what waits is gone.
+    Now,
+}
+
+/// Severity of a log line, as nats-server tags it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Info,
+    Warn,
+    Error,
+    Debug,
+    Trace,
+}
+
+/// A request to the runtime, in the order it was made.
+pub enum Effect {
+    /// End the connection's socket; [`super::Core::released`] answers.
+    Close { slot: u32, mode: CloseMode },
+    /// Stop receiving from the connection.
+    Pause { slot: u32 },
+    /// Receive from it again.
+    Resume { slot: u32 },
+    /// Check a password off the core; [`super::Core::verified`] answers.
+    Verify {
+        slot: u32,
+        cid: u64,
+        job: Box<PasswordJob>,
+    },
+    /// A line for the log.
+    Log { level: LogLevel, line: String },
+    /// A connection ended: for the list of closed connections.
+    Closed(Box<ConnSnapshot>),
+}

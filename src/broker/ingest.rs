@@ -1,0 +1,563 @@
+//! Received bytes become commands, commands become actions.
+
+use super::auth::{Credentials, Decision, Identity};
+use super::close::CloseReason;
+use super::connection::{Phase, pause};
+use super::core::{Core, InfoKind};
+use super::effect::{CloseMode, Effect, LogLevel};
+use super::permissions::SubscribeVerdict;
+use super::subscriptions::{NO_QUEUE, SubId};
+use crate::protocol::{Command, ConnectError, ConnectOptions, ErrorText, ParseError, ParseLimits, render};
+use crate::subject;
+
+use std::sync::Arc;
+
+/// Queue group names that clients may not use.
+const RESERVED_QUEUE: &[u8] = b"_sys_";
+
+impl Core {
+    /// Bytes came from a connection.
+    pub fn receive(&mut self, slot: u32, data: &[u8]) {
+        let now = self.now;
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
+        if conn.phase == Phase::Closing {
+            return;
+        }
+        conn.last_received = now.mono_ns;
+        conn.last_activity_unix_ns = now.unix_ns;
+        if conn.paused != 0 {
+            conn.stash.extend_from_slice(data);
+            return;
+        }
+        self.parse(slot, data);
+        self.settle_deferred();
+    }
+
+    /// Parses what came while the connection was paused.
+    pub(super) fn resume(&mut self, slot: u32, reason: u8) {
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
+        if conn.paused & reason == 0 || conn.phase == Phase::Closing {
+            return;
+        }
+        conn.paused &= !reason;
+        if conn.paused != 0 {
+            return;
+        }
+        let stash = std::mem::take(&mut conn.stash);
+        if !stash.is_empty() {
+            self.parse(slot, &stash);
+            self.settle_deferred();
+        }
+        if self.conn(slot).is_some_and(|c| c.paused == 0 && c.phase != Phase::Closing) {
+            self.effects.push(Effect::Resume { slot });
+        }
+    }
+
+    /// Stops reading from a connection for a reason of [`pause`].
+    pub(super) fn pause(&mut self, slot: u32, reason: u8) {
+        if let Some(conn) = self.conn_mut(slot) {
+            let was = conn.paused;
+            conn.paused |= reason;
+            if was == 0 {
+                self.effects.push(Effect::Pause { slot });
+            }
+        }
+    }
+
+    fn parse(&mut self, slot: u32, data: &[u8]) {
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
+        let mut parser = std::mem::take(&mut conn.parser);
+        let mut headers = conn.headers;
+        let mut rest = data;
+        loop {
+            let limits = ParseLimits {
+                max_control_line: self.settings.max_control_line,
+                max_payload: self.settings.max_payload,
+                headers,
+            };
+            let (used, result) = parser.next(rest, &limits);
+            rest = &rest[used..];
+            let publishes = match result {
+                Ok(Some(command)) => {
+                    let publishes = matches!(command, Command::Publish(_));
+                    self.command(slot, command);
+                    publishes
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    self.parse_error(slot, error);
+                    break;
+                }
+            };
+            let Some(conn) = self.conn_mut(slot) else {
+                return;
+            };
+            if conn.phase == Phase::Closing {
+                break;
+            }
+            if conn.paused != 0 {
+                conn.stash.extend_from_slice(rest);
+                break;
+            }
+            if !publishes {
+                headers = conn.headers;
+            }
+        }
+        if let Some(conn) = self.conn_mut(slot)
+            && conn.phase != Phase::Closing
+        {
+            conn.parser = parser;
+        }
+    }
+
+    fn parse_error(&mut self, slot: u32, error: ParseError) {
+        let (reason, level) = match error {
+            ParseError::MaxPayload { .. } => (CloseReason::MaxPayloadExceeded, LogLevel::Error),
+            ParseError::MaxControlLine { .. } => (CloseReason::MaxControlLineExceeded, LogLevel::Error),
+            ParseError::UnknownOperation => (CloseReason::ProtocolViolation, LogLevel::Error),
+            _ => (CloseReason::ProtocolViolation, LogLevel::Error),
+        };
+        self.log_connection(level, slot, &error.to_string());
+        match error.error() {
+            Some(error) => self.close_with_error(slot, error, reason),
+            None => self.close(slot, reason, CloseMode::AfterFlush),
+        }
+    }
+
+    #[inline]
+    fn command(&mut self, slot: u32, command: Command<'_>) {
+        if self.settings.trace {
+            self.trace_in(slot, &command);
+        }
+        if self.conn(slot).is_some_and(|c| c.phase == Phase::Unauthenticated)
+            && !matches!(command, Command::Connect(_))
+            && !self.use_no_auth_user(slot)
+        {
+            self.refuse_credentials(slot);
+            return;
+        }
+        match command {
+            Command::Publish(publish) => self.publish(slot, &publish),
+            Command::Ping => self.on_ping(slot),
+            Command::Pong => self.on_pong(slot),
+            Command::Subscribe { subject, queue, sid } => self.on_subscribe(slot, subject, queue, sid),
+            Command::Unsubscribe { sid, max } => self.on_unsubscribe(slot, sid, max),
+            Command::Connect(json) => self.on_connect(slot, json),
+            Command::Err(text) => {
+                let text = String::from_utf8_lossy(text).into_owned();
+                self.log_connection(LogLevel::Error, slot, &format!("Client Error {text}"));
+                self.close(slot, CloseReason::ParseError, CloseMode::AfterFlush);
+            }
+            Command::Ok | Command::Info(_) => {}
+        }
+    }
+
+    fn reply_ok(&mut self, slot: u32) {
+        if self.settings.trace {
+            self.trace_out(slot, b"+OK\r\n");
+        }
+        self.reply(slot, b"+OK\r\n");
+    }
+
+    pub(super) fn reply_ok_if_verbose(&mut self, slot: u32) {
+        if self.conn(slot).is_some_and(|c| c.verbose) {
+            self.reply_ok(slot);
+        }
+    }
+
+    fn on_connect(&mut self, slot: u32, json: &[u8]) {
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
+        // A second CONNECT replaces the options; what it leaves out stays.
+        let mut options = conn.options.take().unwrap_or_default();
+        if let Err(error) = ConnectOptions::merge(&mut options, json) {
+            self.refuse_connect(slot, &error);
+            return;
+        }
+        let again = conn.connected;
+        conn.connected = true;
+        conn.verbose = options.verbose;
+        conn.pedantic = options.pedantic;
+        conn.echo = options.echo;
+        if again {
+            conn.restrictions = None;
+            self.drop_subscriptions(slot);
+        }
+        let credentials = Credentials {
+            user: options.user.take(),
+            password: options.pass.take(),
+            token: options.auth_token.take(),
+            legacy_account: options.account.is_some() || options.new_account.is_some(),
+            nkey: options.nkey.is_some(),
+        };
+        options.forget_secrets();
+        if let Some(conn) = self.conn_mut(slot) {
+            conn.options = Some(options);
+        }
+        match self.settings.auth.check(&credentials) {
+            Decision::Accept(identity) => self.accept_identity(slot, Some(identity)),
+            Decision::AcceptAnonymous => self.accept_identity(slot, None),
+            Decision::Verify(job) => {
+                let Some(conn) = self.conn_mut(slot) else {
+                    return;
+                };
+                conn.phase = Phase::Verifying;
+                let cid = conn.cid;
+                self.pause(slot, pause::VERIFY);
+                self.effects.push(Effect::Verify {
+                    slot,
+                    cid,
+                    job: Box::new(job),
+                });
+            }
+            Decision::Reject => {
+                self.log_refusal(slot, &credentials);
+                self.refuse_credentials(slot);
+            }
+        }
+    }
+
+    fn refuse_connect(&mut self, slot: u32, error: &ConnectError) {
+        self.log_connection(LogLevel::Error, slot, &error.to_string());
+        self.close(slot, CloseReason::ProtocolViolation, CloseMode::AfterFlush);
+    }
+
+    fn log_refusal(&mut self, slot: u32, credentials: &Credentials) {
+        let who = match &credentials.user {
+            Some(user) => format!("authentication error - User {user:?}"),
+            None => "authentication error".to_owned(),
+        };
+        self.log_connection(LogLevel::Error, slot, &who);
+    }
+
+    fn refuse_credentials(&mut self, slot: u32) {
+        self.close_with_error(
+            slot,
+            ErrorText::AuthorizationViolation,
+            CloseReason::AuthenticationFailure,
+        );
+    }
+
+    /// A helper thread checked the password of connection `cid`.
+    pub fn verified(&mut self, slot: u32, cid: u64, identity: Option<Arc<Identity>>) {
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
+        if conn.cid != cid || conn.phase != Phase::Verifying {
+            return;
+        }
+        match identity {
+            Some(identity) => {
+                self.accept_identity(slot, Some(identity));
+                self.resume(slot, pause::VERIFY);
+            }
+            None => {
+                self.log_connection(LogLevel::Error, slot, "authentication error");
+                self.refuse_credentials(slot);
+            }
+        }
+    }
+
+    /// The credentials are good: checks the rest of CONNECT.
+    fn accept_identity(&mut self, slot: u32, identity: Option<Arc<Identity>>) {
+        let header_support = self.settings.headers;
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
+        conn.phase = Phase::Open;
+        conn.auth_by = 0;
+        if let Some(identity) = identity {
+            conn.restrictions.get_or_insert_default().identity = Some(identity);
+        }
+        let Some(options) = &conn.options else {
+            return;
+        };
+        let protocol = options.protocol;
+        conn.async_info = protocol >= 1;
+        conn.headers = header_support && options.headers;
+        conn.no_responders = options.no_responders;
+        let lacks_headers = conn.no_responders && !conn.headers;
+        if !(0..=1).contains(&protocol) {
+            self.close_with_error(
+                slot,
+                ErrorText::InvalidClientProtocol,
+                CloseReason::BadClientProtocolVersion,
+            );
+        } else if lacks_headers {
+            self.close_with_error(
+                slot,
+                ErrorText::NoRespondersRequiresHeaders,
+                CloseReason::NoRespondersRequiresHeaders,
+            );
+        } else {
+            self.reply_ok_if_verbose(slot);
+        }
+    }
+
+    /// Without CONNECT, the configured `no_auth_user` is who it is.
+    fn use_no_auth_user(&mut self, slot: u32) -> bool {
+        let Some(identity) = self.settings.auth.no_auth_identity() else {
+            return false;
+        };
+        if let Some(conn) = self.conn_mut(slot) {
+            conn.phase = Phase::Open;
+            conn.auth_by = 0;
+            conn.restrictions.get_or_insert_default().identity = Some(identity);
+        }
+        true
+    }
+
+    /// After a reload of the users: who is no longer among them is closed, the
+    /// others get their new permissions.
+    pub(super) fn recheck_identity(&mut self, slot: u32) {
+        let auth = Arc::clone(&self.settings.auth);
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
+        let current = conn.identity().cloned();
+        if !auth.auth_required() {
+            conn.restrictions = None;
+            return;
+        }
+        match auth.same_user(current.as_deref()) {
+            Some(identity) => {
+                let restrictions = conn.restrictions.get_or_insert_default();
+                **restrictions = super::connection::Restrictions::default();
+                restrictions.identity = Some(identity);
+                self.recheck_subscriptions(slot);
+            }
+            None => self.refuse_credentials(slot),
+        }
+    }
+
+    fn recheck_subscriptions(&mut self, slot: u32) {
+        let Some(conn) = self.conn(slot) else {
+            return;
+        };
+        let ids: Vec<SubId> = conn.sids.iter().map(|&id| SubId(id)).collect();
+        let account = conn.account;
+        for id in ids {
+            let sub = self.subs.get(id);
+            let subject = self.accounts[usize::from(account)].subject(sub.pattern).to_vec();
+            let queue = self.queues.name(sub.queue).to_vec();
+            match self.may_subscribe(slot, &subject, &queue) {
+                SubscribeVerdict::Denied => {
+                    self.remove_subscription(slot, id);
+                    let line = render::subscription_violation(&subject, &queue);
+                    self.reply_line(slot, &line);
+                }
+                SubscribeVerdict::Allowed => self.subs.get_mut(id).filtered = false,
+                SubscribeVerdict::AllowedFiltered => self.subs.get_mut(id).filtered = true,
+            }
+        }
+    }
+
+    fn on_ping(&mut self, slot: u32) {
+        if self.settings.trace {
+            self.trace_out(slot, b"PONG\r\n");
+        }
+        let applied = self.applied_everywhere();
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
+        // nats-server answers the first PING after CONNECT with the account's INFO as well.
+        let greet = !conn.greeted && conn.connected && conn.async_info;
+        if conn.connected {
+            conn.greeted = true;
+        }
+        let waits = conn.gate.is_some() || conn.interest_sequence > applied;
+        let mut lines = b"PONG\r\n".to_vec();
+        if greet {
+            lines.extend_from_slice(&self.render_info(slot, InfoKind::AfterConnect));
+        }
+        if waits {
+            self.hold(slot, &lines);
+        } else {
+            self.reply(slot, &lines);
+        }
+    }
+
+    fn on_pong(&mut self, slot: u32) {
+        let now = self.now.mono_ns;
+        if let Some(conn) = self.conn_mut(slot) {
+            conn.pings_out = 0;
+            if conn.ping_sent != 0 {
+                conn.rtt_ns = (now - conn.ping_sent).max(1);
+                conn.ping_sent = 0;
+            }
+        }
+    }
+
+    fn may_subscribe(&self, slot: u32, subject: &[u8], queue: &[u8]) -> SubscribeVerdict {
+        let permissions = self
+            .conn(slot)
+            .and_then(|c| c.identity())
+            .and_then(|identity| identity.permissions.as_deref());
+        match permissions {
+            None => SubscribeVerdict::Allowed,
+            Some(permissions) => {
+                permissions.can_subscribe(subject, (!queue.is_empty()).then_some(queue))
+            }
+        }
+    }
+
+    fn on_subscribe(&mut self, slot: u32, pattern: &[u8], queue: &[u8], sid: &[u8]) {
+        let hash = self.hash_sid(sid);
+        let Some(conn) = self.conn(slot) else {
+            return;
+        };
+        let account = conn.account;
+        if !subject::is_valid_subscription(pattern) {
+            self.log_connection(LogLevel::Error, slot, "Invalid Subject");
+            self.reply_error(slot, ErrorText::InvalidSubject);
+            return;
+        }
+        if let Some(max) = self.settings.max_subscription_tokens
+            && subject::token_count(pattern) > max
+        {
+            let line = render::too_many_tokens(pattern);
+            self.reply_line(slot, &line);
+            return;
+        }
+        let verdict = if queue == RESERVED_QUEUE {
+            SubscribeVerdict::Denied
+        } else {
+            self.may_subscribe(slot, pattern, queue)
+        };
+        if verdict == SubscribeVerdict::Denied {
+            self.log_subscription_violation(slot, pattern, queue, sid);
+            let line = render::subscription_violation(pattern, queue);
+            self.reply_line(slot, &line);
+            return;
+        }
+        let Some(conn) = self.conn(slot) else {
+            return;
+        };
+        if let Some(max) = self.settings.max_subscriptions
+            && conn.sids.len() >= max
+        {
+            self.log_connection(LogLevel::Error, slot, "maximum subscriptions exceeded");
+            self.reply_error(slot, ErrorText::MaxSubscriptions);
+            return;
+        }
+        let exists = conn
+            .sids
+            .find(hash, |&id| self.subs.sid(SubId(id)) == sid)
+            .is_some();
+        if !exists && !self.add_subscription(slot, account, pattern, queue, sid, hash, verdict) {
+            self.reply_error(slot, ErrorText::MaxSubscriptions);
+            return;
+        }
+        self.reply_ok_if_verbose(slot);
+    }
+
+    /// Returns false if the index is full.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one SUB")]
+    fn add_subscription(
+        &mut self,
+        slot: u32,
+        account: u16,
+        pattern: &[u8],
+        queue: &[u8],
+        sid: &[u8],
+        hash: u64,
+        verdict: SubscribeVerdict,
+    ) -> bool {
+        let entry = &mut self.accounts[usize::from(account)];
+        let Ok(pattern_id) = entry.pattern(pattern) else {
+            return false;
+        };
+        let queue_id = self.queues.acquire(queue);
+        let filtered = verdict == SubscribeVerdict::AllowedFiltered;
+        let id = self.subs.insert(slot, pattern_id, queue_id, sid, filtered);
+        self.counters.subscribed += 1;
+        let announcement = entry.attach(self.id, &mut self.subs, id);
+        self.interest_changed(account, pattern_id);
+        if let Some(conn) = self.conns[slot as usize].as_deref_mut() {
+            let seed = self.sid_seed;
+            let subs = &self.subs;
+            conn.sids
+                .insert_unique(hash, id.0, |&id| subject::hash_bytes(seed, subs.sid(SubId(id))));
+        }
+        if let Some(announcement) = announcement {
+            self.announce(Some(slot), account, pattern, queue, announcement.weight);
+        }
+        true
+    }
+
+    fn hash_sid(&self, sid: &[u8]) -> u64 {
+        subject::hash_bytes(self.sid_seed, sid)
+    }
+
+    fn on_unsubscribe(&mut self, slot: u32, sid: &[u8], max: Option<u64>) {
+        let hash = self.hash_sid(sid);
+        let found = self.conn(slot).and_then(|conn| {
+            conn.sids
+                .find(hash, |&id| self.subs.sid(SubId(id)) == sid)
+                .map(|&id| SubId(id))
+        });
+        if let Some(id) = found {
+            match max {
+                Some(max) if max > self.subs.get(id).delivered => self.subs.set_limit(id, max),
+                _ => self.remove_subscription(slot, id),
+            }
+        }
+        self.reply_ok_if_verbose(slot);
+    }
+
+    /// Ends one subscription of a connection.
+    pub(super) fn remove_subscription(&mut self, slot: u32, id: SubId) {
+        let hash = self.hash_sid(self.subs.sid(id));
+        if let Some(conn) = self.conns[slot as usize].as_deref_mut()
+            && let Ok(entry) = conn.sids.find_entry(hash, |&other| other == id.0)
+        {
+            entry.remove();
+        }
+        self.detach_subscription(slot, id);
+    }
+
+    /// Ends all subscriptions of a connection.
+    pub(super) fn drop_subscriptions(&mut self, slot: u32) {
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
+        let mut sids = std::mem::take(&mut conn.sids);
+        for id in sids.drain() {
+            self.detach_subscription(slot, SubId(id));
+        }
+    }
+
+    fn detach_subscription(&mut self, slot: u32, id: SubId) {
+        let Some(conn) = self.conn(slot) else {
+            return;
+        };
+        let account = conn.account;
+        let (pattern, queue) = {
+            let sub = self.subs.get(id);
+            (sub.pattern, sub.queue)
+        };
+        let entry = &mut self.accounts[usize::from(account)];
+        self.counters.unsubscribed += 1;
+        let announcement = entry.detach(self.id, &mut self.subs, id);
+        self.interest_changed(account, pattern);
+        if let Some(announcement) = announcement
+            && self.peers.len() > 1
+        {
+            let subject = self.accounts[usize::from(account)].subject(pattern).to_vec();
+            let name = self.queues.name(queue).to_vec();
+            self.announce(Some(slot), account, &subject, &name, announcement.weight);
+        }
+        self.accounts[usize::from(account)].settle(pattern);
+        if queue != NO_QUEUE {
+            self.queues.release(queue);
+        }
+        self.subs.remove(id);
+    }
+}

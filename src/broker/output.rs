@@ -1,0 +1,331 @@
+//! Output that waits for a connection's socket.
+//!
+//! Small deliveries are copied into chunks, which come from a pool of the core
+//! and go back to it when they are sent: an idle connection owns none. Large
+//! bodies that several connections receive are referenced, not copied.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// Size of the first chunk of a connection that was idle, in bytes. One small
+/// delivery touches few cache lines of it.
+pub const SMALL_CHUNK_BYTES: usize = 2 * 1024;
+/// Size of the chunks of a connection that streams, in bytes.
+pub const LARGE_CHUNK_BYTES: usize = 64 * 1024;
+/// Chunks of each size that a core keeps for reuse; more are freed.
+pub const POOLED_SMALL_CHUNKS_MAX: usize = 1024;
+/// See [`POOLED_SMALL_CHUNKS_MAX`]; 64 of 64 KiB are 4 MiB a core.
+pub const POOLED_LARGE_CHUNKS_MAX: usize = 64;
+/// Chunks handed to the allocator per turn, so that cutting off a reader with
+/// a long backlog does not stop the core while megabytes are unmapped.
+const FREED_PER_TURN: usize = 4;
+/// Bytes handed to the kernel by one send. Bounds how long a completion (and
+/// with it the knowledge that the reader makes progress) can take.
+pub const SEND_BYTES_MAX: usize = 1024 * 1024;
+
+/// One piece of output.
+#[derive(Debug)]
+pub enum Segment {
+    /// Rendered bytes, owned by this connection.
+    Chunk(Vec<u8>),
+    /// A body that several connections share.
+    Shared(Bytes),
+}
+
+impl Segment {
+    /// The bytes to send.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Chunk(chunk) => chunk,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// What one send carries: never empty.
+#[derive(Debug)]
+pub struct Batch {
+    first: Segment,
+    rest: Vec<Segment>,
+    len: usize,
+}
+
+impl Batch {
+    /// Bytes in the batch.
+    #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The segments in order.
+    pub fn segments(&self) -> impl Iterator<Item = &Segment> {
+        std::iter::once(&self.first).chain(&self.rest)
+    }
+
+    /// The only segment, if there is just one.
+    pub fn single(&self) -> Option<&Segment> {
+        self.rest.is_empty().then_some(&self.first)
+    }
+
+    /// All bytes, joined. For tests and the simulator.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.segments().flat_map(|s| s.as_slice()).copied().collect()
+    }
+}
+
+/// Free chunks of a core.
+#[derive(Debug, Default)]
+pub struct ChunkPool {
+    small: Vec<Vec<u8>>,
+    large: Vec<Vec<u8>>,
+    /// Output of connections that were cut off, freed a little each turn.
+    graveyard: VecDeque<Segment>,
+}
+
+impl ChunkPool {
+    fn take_small(&mut self) -> Vec<u8> {
+        self.small
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(SMALL_CHUNK_BYTES))
+    }
+
+    fn take_large(&mut self) -> Vec<u8> {
+        self.large
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(LARGE_CHUNK_BYTES))
+    }
+
+    fn give(&mut self, segment: Segment) {
+        let Segment::Chunk(mut chunk) = segment else {
+            return;
+        };
+        chunk.clear();
+        if chunk.capacity() == SMALL_CHUNK_BYTES {
+            if self.small.len() < POOLED_SMALL_CHUNKS_MAX {
+                self.small.push(chunk);
+            }
+        } else if chunk.capacity() == LARGE_CHUNK_BYTES && self.large.len() < POOLED_LARGE_CHUNKS_MAX
+        {
+            self.large.push(chunk);
+        }
+    }
+
+    /// Takes back what a completed send carried.
+    pub fn recycle(&mut self, batch: Batch) {
+        self.give(batch.first);
+        for segment in batch.rest {
+            self.give(segment);
+        }
+    }
+
+    /// Frees a few of the segments of connections that were cut off; call once
+    /// a turn. Returns whether more wait.
+    pub fn bury(&mut self) -> bool {
+        for _ in 0..FREED_PER_TURN {
+            match self.graveyard.pop_front() {
+                Some(segment) => self.give(segment),
+                None => return false,
+            }
+        }
+        !self.graveyard.is_empty()
+    }
+}
+
+/// A connection's waiting output.
+#[derive(Debug, Default)]
+pub struct OutQueue {
+    /// Sealed segments, oldest first.
+    full: VecDeque<Segment>,
+    /// The chunk being filled; without capacity if there is none.
+    tail: Vec<u8>,
+    /// Bytes in `full`.
+    full_bytes: usize,
+    /// Bytes of the send under way.
+    in_flight: usize,
+    /// The last send was more than a small chunk holds, so start with a large one.
+    streaming: bool,
+}
+
+impl OutQueue {
+    /// Bytes accepted and not yet taken by the kernel.
+    #[inline]
+    pub fn pending(&self) -> usize {
+        self.full_bytes + self.tail.len() + self.in_flight
+    }
+
+    /// Whether there is something to send that is not under way.
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        !self.tail.is_empty() || !self.full.is_empty()
+    }
+
+    /// Whether a send is under way.
+    #[inline]
+    pub fn is_sending(&self) -> bool {
+        self.in_flight > 0
+    }
+
+    /// Makes room for `len` more bytes in one chunk and returns that chunk.
+    /// `len` above [`LARGE_CHUNK_BYTES`] gets a chunk of its own size.
+    #[inline]
+    pub fn reserve(&mut self, pool: &mut ChunkPool, len: usize) -> &mut Vec<u8> {
+        if self.tail.capacity() - self.tail.len() < len {
+            self.roll(pool, len);
+        }
+        &mut self.tail
+    }
+
+    #[cold]
+    fn roll(&mut self, pool: &mut ChunkPool, len: usize) {
+        let was_empty = !self.has_output();
+        self.seal(pool);
+        self.tail = if len > LARGE_CHUNK_BYTES {
+            Vec::with_capacity(len)
+        } else if was_empty && !self.streaming && len <= SMALL_CHUNK_BYTES {
+            pool.take_small()
+        } else {
+            pool.take_large()
+        };
+    }
+
+    fn seal(&mut self, pool: &mut ChunkPool) {
+        let tail = std::mem::take(&mut self.tail);
+        if tail.is_empty() {
+            if tail.capacity() > 0 {
+                pool.give(Segment::Chunk(tail));
+            }
+        } else {
+            self.full_bytes += tail.len();
+            self.full.push_back(Segment::Chunk(tail));
+        }
+    }
+
+    /// Appends bytes by copying them.
+    #[inline]
+    pub fn push(&mut self, pool: &mut ChunkPool, bytes: &[u8]) {
+        self.reserve(pool, bytes.len()).extend_from_slice(bytes);
+    }
+
+    /// Appends a body by reference.
+    pub fn push_shared(&mut self, pool: &mut ChunkPool, bytes: Bytes) {
+        self.seal(pool);
+        self.full_bytes += bytes.len();
+        self.full.push_back(Segment::Shared(bytes));
+    }
+
+    /// The next batch to send, unless one is under way or there is nothing.
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        if self.is_sending() || !self.has_output() {
+            return None;
+        }
+        let mut batch = match self.full.pop_front() {
+            None => {
+                let tail = std::mem::take(&mut self.tail);
+                Batch {
+                    len: tail.len(),
+                    first: Segment::Chunk(tail),
+                    rest: Vec::new(),
+                }
+            }
+            Some(first) => {
+                let len = first.as_slice().len();
+                self.full_bytes -= len;
+                Batch {
+                    len,
+                    first,
+                    rest: Vec::new(),
+                }
+            }
+        };
+        while batch.len < SEND_BYTES_MAX {
+            let next = match self.full.pop_front() {
+                Some(next) => {
+                    self.full_bytes -= next.as_slice().len();
+                    next
+                }
+                None if !self.tail.is_empty() => Segment::Chunk(std::mem::take(&mut self.tail)),
+                None => break,
+            };
+            batch.len += next.as_slice().len();
+            batch.rest.push(next);
+        }
+        self.in_flight = batch.len;
+        self.streaming = batch.len > SMALL_CHUNK_BYTES;
+        Some(batch)
+    }
+
+    /// The send under way ended, whatever its result.
+    pub fn completed(&mut self) {
+        self.in_flight = 0;
+    }
+
+    /// Drops everything that is not under way; the memory is freed over the
+    /// following turns.
+    pub fn discard(&mut self, pool: &mut ChunkPool) {
+        self.seal(pool);
+        self.full_bytes = 0;
+        pool.graveyard.append(&mut self.full);
+        self.full = VecDeque::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_leave_in_the_order_they_came() {
+        let mut pool = ChunkPool::default();
+        let mut out = OutQueue::default();
+        let mut expected = Vec::new();
+        for n in 0..5000u32 {
+            let line = format!("line {n}\r\n").into_bytes();
+            out.push(&mut pool, &line);
+            expected.extend_from_slice(&line);
+            if n % 1000 == 0 {
+                let body = Bytes::from(vec![n as u8; 100]);
+                out.push_shared(&mut pool, body.clone());
+                expected.extend_from_slice(&body);
+            }
+        }
+        assert_eq!(out.pending(), expected.len());
+        let mut sent = Vec::new();
+        while let Some(batch) = out.take_batch() {
+            assert!(out.take_batch().is_none(), "one send at a time");
+            sent.extend(batch.to_vec());
+            pool.recycle(batch);
+            out.completed();
+        }
+        assert_eq!(sent, expected);
+        assert_eq!(out.pending(), 0);
+    }
+
+    #[test]
+    fn an_idle_queue_owns_no_chunk() {
+        let mut pool = ChunkPool::default();
+        let mut out = OutQueue::default();
+        out.push(&mut pool, b"PONG\r\n");
+        let batch = out.take_batch().expect("output");
+        pool.recycle(batch);
+        out.completed();
+        assert_eq!(out.tail.capacity(), 0);
+        assert_eq!(pool.small.len(), 1);
+    }
+
+    #[test]
+    fn a_cut_off_backlog_is_freed_little_by_little() {
+        let mut pool = ChunkPool::default();
+        let mut out = OutQueue::default();
+        for _ in 0..100 {
+            out.push(&mut pool, &[0; LARGE_CHUNK_BYTES]);
+        }
+        out.discard(&mut pool);
+        assert_eq!(out.pending(), 0);
+        let mut turns = 1;
+        while pool.bury() {
+            turns += 1;
+        }
+        assert_eq!(turns, 100_usize.div_ceil(FREED_PER_TURN) + usize::from(100 % FREED_PER_TURN == 0));
+    }
+}

@@ -1,0 +1,640 @@
+//! Routing one message to everyone who is to have it.
+
+use bytes::Bytes;
+
+use super::connection::Phase;
+use super::core::{Core, CoreId, Deferred, GLOBAL_ACCOUNT};
+use super::effect::LogLevel;
+use super::output::OutQueue;
+use super::route::{Group, Route};
+use super::subscriptions::{NO_QUEUE, QueueId, SubId};
+use super::wire::{self, MessageRecord};
+use crate::protocol::{ErrorText, Publish, headers, render};
+use crate::subject;
+
+/// Tails of at least this many bytes are referenced by the connections that
+/// receive them instead of copied, if there are several.
+pub const SHARED_TAIL_BYTES_MIN: usize = 16 * 1024;
+
+/// Times a message for a queue group may go from a core whose member left to
+/// another. Interest converges within one exchange, so more than a few mean
+/// that every member refuses it (deny rules, echo).
+pub const QUEUE_HOPS_MAX: u8 = 16;
+
+/// The service that tells a client who it is.
+const USER_INFO_SUBJECT: &[u8] = b"$SYS.REQ.USER.INFO";
+
+/// A message on its way through a core.
+pub(super) struct Message<'a> {
+    pub account: u16,
+    pub subject: &'a [u8],
+    pub reply: &'a [u8],
+    /// `Some` for a message with headers (never an empty block).
+    pub header_len: Option<usize>,
+    /// Headers and payload.
+    pub body: &'a [u8],
+    /// " [reply ]sizes\r\nbody\r\n".
+    pub tail: &'a [u8],
+    /// The tail, once several connections reference it.
+    pub shared: Option<Bytes>,
+    /// The tail for subscribers without header support, once one needed it.
+    pub headless: Option<Vec<u8>>,
+    /// The publisher's connection id.
+    pub origin: u64,
+    /// The connection that must not receive it, because its echo is off.
+    pub excluded: Option<u32>,
+    pub hops: u8,
+}
+
+/// What became of a message on this core.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// Copies handed to connections.
+    pub delivered: u32,
+    /// A reader that takes it without being slow.
+    pub healthy_reader: Option<u32>,
+    /// A slow reader got (or, by configuration, lost) it.
+    pub slow: bool,
+}
+
+/// Renders " [reply ][header_len ]body_len\r\nbody\r\n".
+fn render_tail(out: &mut Vec<u8>, reply: &[u8], header_len: Option<usize>, body: &[u8]) {
+    out.push(b' ');
+    if !reply.is_empty() {
+        out.extend_from_slice(reply);
+        out.push(b' ');
+    }
+    if let Some(len) = header_len {
+        render::decimal(out, len);
+        out.push(b' ');
+    }
+    render::decimal(out, body.len());
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(body);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Subjects and replies with these first bytes may be reserved.
+#[inline]
+fn may_be_reserved(subject: &[u8]) -> bool {
+    matches!(subject.first(), Some(b'_' | b'$'))
+}
+
+fn is_reserved_subject(subject: &[u8]) -> bool {
+    subject.starts_with(b"_GR_.") || subject.starts_with(b"$NRG.")
+}
+
+fn is_reserved_reply(reply: &[u8]) -> bool {
+    reply.starts_with(b"_R_.") || reply.starts_with(b"_GR_.") || reply.starts_with(b"$JS.ACK.")
+}
+
+impl Core {
+    /// PUB or HPUB from a client.
+    #[inline]
+    pub(super) fn publish(&mut self, slot: u32, publish: &Publish<'_>) {
+        let Some(conn) = self.conns[slot as usize].as_deref_mut() else {
+            return;
+        };
+        let bytes = publish.body.len() as u64;
+        conn.received.messages += 1;
+        conn.received.bytes += bytes;
+        self.counters.received.messages += 1;
+        self.counters.received.bytes += bytes;
+        let unusual = conn.verbose
+            || conn.pedantic
+            || conn.restrictions.is_some()
+            || may_be_reserved(publish.subject)
+            || may_be_reserved(publish.reply);
+        let echo = conn.echo;
+        let origin = conn.cid;
+        let account = conn.account;
+        if unusual && !self.admit(slot, publish) {
+            return;
+        }
+
+        let header_len = publish.header_len.filter(|&len| len > 0);
+        let mut scratch = Vec::new();
+        let tail = match publish.tail {
+            Some(tail) => tail,
+            None => {
+                scratch = std::mem::take(&mut self.scratch);
+                scratch.clear();
+                render_tail(&mut scratch, publish.reply, header_len, publish.body);
+                &scratch
+            }
+        };
+        let mut message = Message {
+            account,
+            subject: publish.subject,
+            reply: publish.reply,
+            header_len,
+            body: publish.body,
+            tail,
+            shared: None,
+            headless: None,
+            origin,
+            excluded: (!echo).then_some(slot),
+            hops: 0,
+        };
+        self.route(slot, &mut message);
+        if scratch.capacity() > 0 {
+            self.scratch = scratch;
+        }
+    }
+
+    /// Checks that only some publishers or subjects need. Returns whether the
+    /// message goes on.
+    #[cold]
+    fn admit(&mut self, slot: u32, publish: &Publish<'_>) -> bool {
+        if is_reserved_subject(publish.subject) || !self.may_publish(slot, publish.subject) {
+            self.refuse_publish(slot, publish.subject);
+            return false;
+        }
+        if is_reserved_reply(publish.reply) {
+            let line = render::publish_reply_violation(publish.reply);
+            self.log_publish_violation(slot, publish.reply);
+            self.reply_line(slot, &line);
+            return false;
+        }
+        let Some(conn) = self.conn(slot) else {
+            return false;
+        };
+        let invalid = conn.pedantic && !subject::is_literal_publish(publish.subject);
+        if conn.verbose {
+            self.reply_ok_if_verbose(slot);
+        }
+        if invalid {
+            self.reply_error(slot, ErrorText::InvalidPublishSubject);
+        }
+        if publish.subject == USER_INFO_SUBJECT && !publish.reply.is_empty() {
+            return !self.answer_user_info(slot, publish.reply);
+        }
+        true
+    }
+
+    fn may_publish(&mut self, slot: u32, subject: &[u8]) -> bool {
+        let now = self.now.mono_ns;
+        let Some(conn) = self.conn_mut(slot) else {
+            return false;
+        };
+        let Some(restrictions) = conn.restrictions.as_deref_mut() else {
+            return true;
+        };
+        let Some(permissions) = restrictions
+            .identity
+            .as_ref()
+            .and_then(|identity| identity.permissions.as_ref())
+        else {
+            return true;
+        };
+        restrictions.publish_cache.can_publish(permissions, subject)
+            || restrictions.responses.try_use(subject, now)
+    }
+
+    fn refuse_publish(&mut self, slot: u32, subject: &[u8]) {
+        self.log_publish_violation(slot, subject);
+        let line = render::publish_violation(subject);
+        self.reply_line(slot, &line);
+    }
+
+    fn log_publish_violation(&mut self, slot: u32, subject: &[u8]) {
+        let subject = render::quoted(subject);
+        self.log_connection(LogLevel::Error, slot, &format!("Publish Violation - Subject {subject}"));
+    }
+
+    /// Delivers a client's message on this core and sends it to the others.
+    #[inline]
+    fn route(&mut self, slot: u32, message: &mut Message<'_>) {
+        let account = &self.accounts[usize::from(message.account)];
+        let at = self
+            .routes
+            .find(self.id, message.account, account, &self.subs, message.subject);
+        let route = self.routes.take(at);
+        let mut outcome = Outcome::default();
+        self.deliver_plain(&route, message, &mut outcome);
+        let mut cores = route.cores;
+        if !route.groups.is_empty() || cores != 0 {
+            cores = self.route_beyond(&route, message, &mut outcome);
+        }
+        let nobody = outcome.delivered == 0 && cores == 0 && !outcome.slow;
+        self.routes.put(at, route);
+        if nobody {
+            self.no_responders(slot, message);
+        } else {
+            self.note_readers(slot, &outcome, cores, message.body.len());
+        }
+    }
+
+    /// To this core's plain subscriptions.
+    #[inline]
+    pub(super) fn deliver_plain(&mut self, route: &Route, message: &mut Message<'_>, outcome: &mut Outcome) {
+        if message.tail.len() >= SHARED_TAIL_BYTES_MIN && route.locals.len() > 1 {
+            message.shared = Some(Bytes::copy_from_slice(message.tail));
+        }
+        // Another subscriber first for every message: being last in a large
+        // fan-out costs microseconds, and nobody should always pay them.
+        let count = route.locals.len();
+        if count == 1 {
+            self.deliver(route.locals[0], message, outcome);
+        } else if count > 1 {
+            let start = self.rng.below(count as u64) as usize;
+            for &sub in route.locals[start..].iter().chain(&route.locals[..start]) {
+                self.deliver(sub, message, outcome);
+            }
+        }
+    }
+
+    /// To queue groups and other cores. Returns the cores that were sent it.
+    fn route_beyond(&mut self, route: &Route, message: &mut Message<'_>, outcome: &mut Outcome) -> u64 {
+        let mut cores = route.cores;
+        // Picks on other cores, in the order of the groups.
+        let mut picks = std::mem::take(&mut self.queue_picks);
+        picks.clear();
+        for group in &route.groups {
+            match self.pick(group, message, outcome) {
+                Pick::Delivered | Pick::Nobody => {}
+                Pick::Remote(core) => {
+                    cores |= core.bit();
+                    picks.push((core, group.queue));
+                }
+            }
+        }
+        let mut left = cores;
+        while left != 0 {
+            let core = CoreId(left.trailing_zeros() as u8);
+            left &= left - 1;
+            self.send_message(
+                core,
+                message,
+                route.cores & core.bit() != 0,
+                &picks,
+            );
+        }
+        self.queue_picks = picks;
+        cores
+    }
+
+    /// One member of the group on any core, each equally likely; a local member
+    /// that cannot take it passes it on.
+    fn pick(&mut self, group: &Group, message: &mut Message<'_>, outcome: &mut Outcome) -> Pick {
+        if group.weight == 0 {
+            return Pick::Nobody;
+        }
+        let mut at = self.rng.below(group.weight);
+        let locals = group.local.len() as u64;
+        if at >= locals {
+            at -= locals;
+            for &(core, weight) in &group.remote {
+                if at < u64::from(weight) {
+                    return Pick::Remote(core);
+                }
+                at -= u64::from(weight);
+            }
+        }
+        if self.deliver_to_member(&group.local, at as usize, message, outcome) {
+            return Pick::Delivered;
+        }
+        self.pick_remote(group)
+    }
+
+    fn pick_remote(&mut self, group: &Group) -> Pick {
+        let weight: u64 = group.remote.iter().map(|&(_, w)| u64::from(w)).sum();
+        if weight == 0 {
+            return Pick::Nobody;
+        }
+        let mut at = self.rng.below(weight);
+        for &(core, weight) in &group.remote {
+            if at < u64::from(weight) {
+                return Pick::Remote(core);
+            }
+            at -= u64::from(weight);
+        }
+        Pick::Nobody
+    }
+
+    /// To the first of the members, starting at `start`, that can take it.
+    fn deliver_to_member(
+        &mut self,
+        members: &[SubId],
+        start: usize,
+        message: &mut Message<'_>,
+        outcome: &mut Outcome,
+    ) -> bool {
+        (0..members.len()).any(|n| {
+            let member = members[(start + n) % members.len()];
+            self.deliver(member, message, outcome)
+        })
+    }
+
+    /// Hands a message to another core.
+    fn send_message(
+        &mut self,
+        core: CoreId,
+        message: &mut Message<'_>,
+        plain: bool,
+        picks: &[(CoreId, QueueId)],
+    ) {
+        self.counters.mesh_messages_out += 1;
+        let parcel = message.tail.len() >= wire::PARCEL_BYTES_MIN;
+        if parcel {
+            let body = message
+                .shared
+                .get_or_insert_with(|| Bytes::copy_from_slice(message.tail))
+                .clone();
+            self.peers[core.index()].outbox.push_parcel(body);
+        }
+        let record = MessageRecord {
+            account: message.account,
+            plain,
+            hops: message.hops,
+            origin: message.origin,
+            subject: message.subject,
+            reply_len: message.reply.len(),
+            header_len: message.header_len,
+            body_len: message.body.len(),
+            tail: (!parcel).then_some(message.tail),
+            queues: &[],
+        };
+        let queues = &self.queues;
+        let names = picks
+            .iter()
+            .filter(|(to, _)| *to == core)
+            .map(|&(_, queue)| queues.name(queue));
+        wire::put_message(self.peers[core.index()].outbox.stream(), &record, names);
+    }
+
+    /// A message from another core.
+    pub(super) fn receive_message(&mut self, from: CoreId, record: &MessageRecord<'_>, tail: &[u8]) {
+        self.counters.mesh_messages_in += 1;
+        let Some(body_at) = tail.len().checked_sub(record.body_len + 2) else {
+            debug_assert!(false, "a tail shorter than its body");
+            return;
+        };
+        // The publisher's connection is on another core, unless the message was
+        // handed back to the core that it came from.
+        let excluded = if record.hops > 0 {
+            self.cid_slots
+                .get(&record.origin)
+                .copied()
+                .filter(|&slot| self.conn(slot).is_some_and(|c| !c.echo))
+        } else {
+            None
+        };
+        let mut message = Message {
+            account: record.account,
+            subject: record.subject,
+            reply: tail.get(1..1 + record.reply_len).unwrap_or_default(),
+            header_len: record.header_len,
+            body: &tail[body_at..tail.len() - 2],
+            tail,
+            shared: None,
+            headless: None,
+            origin: record.origin,
+            excluded,
+            hops: record.hops,
+        };
+        let account = &self.accounts[usize::from(message.account)];
+        let at = self
+            .routes
+            .find(self.id, message.account, account, &self.subs, message.subject);
+        let route = self.routes.take(at);
+        let mut outcome = Outcome::default();
+        if record.plain {
+            self.deliver_plain(&route, &mut message, &mut outcome);
+        }
+        for name in wire::queues(record.queues) {
+            self.serve_queue(&route, name, &mut message, &mut outcome);
+        }
+        self.routes.put(at, route);
+        if outcome.slow && outcome.healthy_reader.is_none() {
+            self.report_slow(from, record.origin);
+        }
+    }
+
+    /// The sender chose this core's members of the group. If they left in the
+    /// meantime, the message goes to where members are now.
+    fn serve_queue(&mut self, route: &Route, name: &[u8], message: &mut Message<'_>, outcome: &mut Outcome) {
+        let queue = self.queues.find(name).unwrap_or(NO_QUEUE);
+        let Some(group) = route.groups.iter().find(|g| g.queue == queue && queue != NO_QUEUE) else {
+            self.counters.queue_orphans += 1;
+            return;
+        };
+        let start = self.rng.below(group.local.len().max(1) as u64) as usize;
+        if self.deliver_to_member(&group.local, start, message, outcome) {
+            return;
+        }
+        match self.pick_remote(group) {
+            Pick::Remote(core) if message.hops < QUEUE_HOPS_MAX => {
+                self.counters.handed_on += 1;
+                message.hops += 1;
+                self.send_message(core, message, false, &[(core, queue)]);
+                message.hops -= 1;
+            }
+            _ => self.counters.queue_orphans += 1,
+        }
+    }
+
+    /// Hands a copy to one subscription. Returns false if it cannot have it.
+    #[inline]
+    fn deliver(&mut self, id: SubId, message: &mut Message<'_>, outcome: &mut Outcome) -> bool {
+        let sub = self.subs.get_mut(id);
+        let slot = sub.conn;
+        if message.excluded == Some(slot) {
+            return false;
+        }
+        let Some(conn) = self.conns[slot as usize].as_deref_mut() else {
+            return false;
+        };
+        if conn.phase == Phase::Closing {
+            return false;
+        }
+        let special = sub.has_limit || sub.filtered;
+        if special && !self.admit_delivery(id, slot, message) {
+            return false;
+        }
+        let pending = {
+            let Some(conn) = self.conns[slot as usize].as_deref() else {
+                return false;
+            };
+            conn.out.pending()
+        };
+        let max_pending = self.settings.max_pending;
+        if pending > max_pending / 4 * 3 {
+            outcome.slow = true;
+            if self.settings.no_fast_producer_stall {
+                self.counters.dropped_for_slow += 1;
+                return false;
+            }
+        } else {
+            outcome.healthy_reader = Some(slot);
+        }
+        let sub = self.subs.get_mut(id);
+        sub.delivered += 1;
+        let Some(conn) = self.conns[slot as usize].as_deref_mut() else {
+            return false;
+        };
+        let bytes = if message.header_len.is_some() && !conn.headers {
+            let headless = message.headless.get_or_insert_with(|| {
+                let payload = &message.body[message.header_len.unwrap_or(0)..];
+                let mut tail = Vec::with_capacity(payload.len() + message.reply.len() + 16);
+                render_tail(&mut tail, message.reply, None, payload);
+                tail
+            });
+            let sid = self.subs.sid(id);
+            let head = message.subject.len() + sid.len() + 5;
+            let buffer = conn.out.reserve(&mut self.pool, head + headless.len());
+            render_head(buffer, b"MSG ", message.subject, sid);
+            buffer.extend_from_slice(headless);
+            message.body.len() - message.header_len.unwrap_or(0)
+        } else {
+            let verb: &[u8] = if message.header_len.is_some() { b"HMSG " } else { b"MSG " };
+            let sid = self.subs.sid(id);
+            let head = message.subject.len() + sid.len() + 1 + verb.len();
+            match &message.shared {
+                Some(shared) => {
+                    let buffer = conn.out.reserve(&mut self.pool, head);
+                    render_head(buffer, verb, message.subject, sid);
+                    conn.out.push_shared(&mut self.pool, shared.clone());
+                }
+                None => {
+                    let out: &mut OutQueue = &mut conn.out;
+                    let buffer = out.reserve(&mut self.pool, head + message.tail.len());
+                    render_head(buffer, verb, message.subject, sid);
+                    buffer.extend_from_slice(message.tail);
+                }
+            }
+            message.body.len()
+        } as u64;
+        conn.delivered.messages += 1;
+        conn.delivered.bytes += bytes;
+        self.counters.delivered.messages += 1;
+        self.counters.delivered.bytes += bytes;
+        outcome.delivered += 1;
+        let full = conn.out.pending() > max_pending;
+        let grants = conn.restrictions.is_some();
+        if !conn.dirty {
+            conn.dirty = true;
+            self.dirty.push(slot);
+        }
+        if full {
+            self.deferred.push(Deferred::Overflow(slot));
+        }
+        if grants {
+            self.grant_response(slot, message.reply);
+        }
+        if self.settings.trace {
+            self.trace_delivery(slot, id, message);
+        }
+        true
+    }
+
+    /// A message with a reply allows its receiver one answer, if configured.
+    fn grant_response(&mut self, slot: u32, reply: &[u8]) {
+        let now = self.now.mono_ns;
+        if reply.is_empty() {
+            return;
+        }
+        if let Some(restrictions) = self.conn_mut(slot).and_then(|c| c.restrictions.as_deref_mut())
+            && let Some(permissions) = restrictions
+                .identity
+                .as_ref()
+                .and_then(|identity| identity.permissions.as_ref())
+        {
+            restrictions.responses.grant(permissions, reply, now);
+        }
+    }
+
+    /// Limits and deny rules of one subscription. Counts the last message.
+    #[cold]
+    fn admit_delivery(&mut self, id: SubId, slot: u32, message: &Message<'_>) -> bool {
+        if let Some(max) = self.subs.limit(id) {
+            let delivered = self.subs.get(id).delivered;
+            if delivered >= max {
+                return false;
+            }
+        }
+        let sub = self.subs.get(id);
+        if sub.filtered {
+            let queue = self.queues.name(sub.queue);
+            let allowed = self
+                .conn(slot)
+                .and_then(|c| c.identity())
+                .and_then(|identity| identity.permissions.as_deref())
+                .is_none_or(|p| p.can_deliver(message.subject, (!queue.is_empty()).then_some(queue)));
+            if !allowed {
+                return false;
+            }
+        }
+        if let Some(max) = self.subs.limit(id)
+            && self.subs.get(id).delivered + 1 >= max
+        {
+            self.deferred.push(Deferred::Finished(id));
+        }
+        true
+    }
+
+    /// Tells a requester that nobody listens.
+    fn no_responders(&mut self, slot: u32, message: &Message<'_>) {
+        if message.reply.is_empty() || !self.conn(slot).is_some_and(|c| c.no_responders) {
+            return;
+        }
+        let mut found = None;
+        let account = &self.accounts[usize::from(message.account)];
+        account.for_each_target(self.id, &self.subs, message.reply, |target| {
+            if let super::interest::Target::Local(id) = target
+                && self.subs.get(id).conn == slot
+            {
+                found = Some(id);
+            }
+        });
+        let Some(id) = found else {
+            return;
+        };
+        let mut line = Vec::with_capacity(128);
+        headers::render_no_responders(&mut line, message.reply, self.subs.sid(id), message.subject);
+        if let Some(conn) = self.conns[slot as usize].as_deref_mut() {
+            conn.out.push(&mut self.pool, &line);
+            self.mark_dirty(slot);
+        }
+    }
+
+    /// Publishes a message of the server itself to one connection's subscription.
+    fn answer_user_info(&mut self, slot: u32, reply: &[u8]) -> bool {
+        let Some(conn) = self.conn(slot) else {
+            return false;
+        };
+        let body = super::auth::user_info(&self.settings.info, conn.identity().map(|i| &**i), self.now.unix_ns);
+        let mut tail = Vec::with_capacity(body.len() + 16);
+        render_tail(&mut tail, b"", None, &body);
+        let mut message = Message {
+            account: GLOBAL_ACCOUNT,
+            subject: reply,
+            reply: b"",
+            header_len: None,
+            body: &body,
+            tail: &tail,
+            shared: None,
+            headless: None,
+            origin: 0,
+            excluded: None,
+            hops: 0,
+        };
+        self.route(slot, &mut message);
+        true
+    }
+}
+
+/// Where a queue group's message went.
+enum Pick {
+    Delivered,
+    Remote(CoreId),
+    Nobody,
+}
+
+#[inline]
+fn render_head(out: &mut Vec<u8>, verb: &[u8], subject: &[u8], sid: &[u8]) {
+    out.extend_from_slice(verb);
+    out.extend_from_slice(subject);
+    out.push(b' ');
+    out.extend_from_slice(sid);
+}

@@ -1,0 +1,184 @@
+//! What a core tells the monitoring endpoints.
+
+use super::close::CloseReason;
+use super::connection::Connection;
+use super::core::Core;
+use super::effect::Effect;
+use super::subscriptions::SubId;
+use crate::monitor::connz::{Collector, MAX_LISTED_SUBSCRIPTIONS};
+use crate::monitor::snapshot::{
+    ConnFigures, ConnSnapshot, CoreSnapshot, CoreTraffic, SlowConsumerSnapshot, SubSnapshot, SublistStats, Traffic,
+};
+use crate::subject;
+
+/// Which subscriptions a snapshot of the index lists.
+#[derive(Clone, Debug, Default)]
+pub struct SubscriptionFilter {
+    /// At most so many.
+    pub keep: usize,
+    /// Of this account only.
+    pub account: Option<String>,
+    /// That a message to this subject would reach.
+    pub test: Option<String>,
+}
+
+impl Core {
+    fn figures(&self, conn: &Connection, stop: Option<i64>) -> ConnFigures {
+        ConnFigures {
+            cid: conn.cid,
+            start: conn.started_unix_ns,
+            last_activity: conn.last_activity_unix_ns,
+            stop,
+            rtt: conn.rtt_ns,
+            pending_bytes: conn.out.pending() as u64,
+            traffic: Traffic {
+                in_msgs: conn.received.messages,
+                in_bytes: conn.received.bytes,
+                out_msgs: conn.delivered.messages,
+                out_bytes: conn.delivered.bytes,
+            },
+            stalls: conn.stall.count,
+            subscriptions: conn.sids.len() as u64,
+        }
+    }
+
+    fn account_name(&self, conn: &Connection) -> &str {
+        &self.accounts[usize::from(conn.account)].name
+    }
+
+    fn snapshot(&self, conn: &Connection, figures: ConnFigures, reason: &str, with_subs: bool) -> ConnSnapshot {
+        let options = conn.options.as_deref();
+        let text = |field: Option<&Option<String>>| field.cloned().flatten().unwrap_or_default();
+        let subs = if with_subs {
+            conn.sids
+                .iter()
+                .take(MAX_LISTED_SUBSCRIPTIONS)
+                .map(|&id| self.sub_snapshot(conn, SubId(id)))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        ConnSnapshot {
+            figures,
+            ip: conn.peer.ip().to_canonical().to_string(),
+            port: conn.peer.port(),
+            core: self.id.index(),
+            reason: reason.to_owned(),
+            name: text(options.map(|o| &o.name)),
+            lang: text(options.map(|o| &o.lang)),
+            version: text(options.map(|o| &o.version)),
+            authorized_user: conn.identity().map(|i| i.user.clone()).unwrap_or_default(),
+            account: self.account_name(conn).to_owned(),
+            subs,
+        }
+    }
+
+    fn sub_snapshot(&self, conn: &Connection, id: SubId) -> SubSnapshot {
+        let sub = self.subs.get(id);
+        let account = &self.accounts[usize::from(conn.account)];
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        SubSnapshot {
+            account: account.name.to_string(),
+            subject: text(account.subject(sub.pattern)),
+            queue: text(self.queues.name(sub.queue)),
+            sid: text(self.subs.sid(id)),
+            msgs: sub.delivered,
+            max: self.subs.limit(id).unwrap_or(0),
+            cid: conn.cid,
+        }
+    }
+
+    fn live(&self) -> impl Iterator<Item = &Connection> {
+        self.slots().filter_map(|slot| self.conn(slot))
+    }
+
+    /// Offers all open connections to a /connz collector.
+    pub fn offer_connections(&self, collector: &mut Collector, with_subs: bool) {
+        for conn in self.live() {
+            let figures = self.figures(conn, None);
+            let user = conn.identity().map_or("", |i| i.user.as_str());
+            collector.offer(&figures, self.account_name(conn), user, "", || {
+                self.snapshot(conn, figures, "", with_subs)
+            });
+        }
+    }
+
+    /// The connections that wait for the most bytes, at most `max`.
+    pub fn slow_consumers(&self, max: usize) -> Vec<SlowConsumerSnapshot> {
+        let threshold = self.stall_threshold();
+        let mut slow: Vec<&Connection> = self.live().filter(|c| c.out.pending() > threshold).collect();
+        slow.sort_by_key(|c| std::cmp::Reverse(c.out.pending()));
+        slow.truncate(max);
+        slow.into_iter()
+            .map(|conn| SlowConsumerSnapshot {
+                cid: conn.cid,
+                name: conn.options.as_ref().and_then(|o| o.name.clone()).unwrap_or_default(),
+                account: self.account_name(conn).to_owned(),
+                core: self.id.index(),
+                pending_bytes: conn.out.pending() as u64,
+                cut_off: None,
+            })
+            .collect()
+    }
+
+    /// The index' figures, the subscriptions that pass the filter and their number.
+    pub fn subscriptions(&self, filter: &SubscriptionFilter) -> (SublistStats, u64, Vec<SubSnapshot>) {
+        let mut list = Vec::new();
+        let mut total = 0;
+        for conn in self.live() {
+            if filter.account.as_deref().is_some_and(|a| a != self.account_name(conn)) {
+                continue;
+            }
+            let account = &self.accounts[usize::from(conn.account)];
+            for &id in &conn.sids {
+                let id = SubId(id);
+                if let Some(test) = &filter.test
+                    && !subject::matches(account.subject(self.subs.get(id).pattern), test.as_bytes())
+                {
+                    continue;
+                }
+                total += 1;
+                if list.len() < filter.keep {
+                    list.push(self.sub_snapshot(conn, id));
+                }
+            }
+        }
+        let stats = SublistStats {
+            subscriptions: self.subs.len() as u64,
+            cached: self.routes.len() as u64,
+            inserts: self.counters.subscribed,
+            removes: self.counters.unsubscribed,
+            matches: self.routes.hits + self.routes.misses,
+            cache_hits: self.routes.hits,
+            max_fanout: self.routes.max_fanout() as u64,
+            total_fanout: self.routes.total_fanout() as u64,
+        };
+        (stats, total, list)
+    }
+
+    /// This core's own figures, as far as its state machine knows them.
+    pub fn core_snapshot(&self) -> CoreSnapshot {
+        CoreSnapshot {
+            core: self.id.index(),
+            connections: self.open as u64,
+            subscriptions: self.subs.len() as u64,
+            traffic: CoreTraffic {
+                in_msgs: self.counters.received.messages,
+                in_bytes: self.counters.received.bytes,
+                out_msgs: self.counters.delivered.messages,
+                out_bytes: self.counters.delivered.bytes,
+                remote_msgs: self.counters.mesh_messages_out,
+            },
+            ..CoreSnapshot::default()
+        }
+    }
+
+    /// Reports the end of a connection, while it still has its subscriptions.
+    pub(super) fn report_closed(&mut self, slot: u32, reason: CloseReason) {
+        if let Some(conn) = self.conn(slot) {
+            let figures = self.figures(conn, Some(self.now.unix_ns));
+            let snapshot = self.snapshot(conn, figures, reason.text(), true);
+            self.effects.push(Effect::Closed(Box::new(snapshot)));
+        }
+    }
+}

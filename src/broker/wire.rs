@@ -1,0 +1,394 @@
+//! Records that cores send each other, as bytes in a ring.
+//!
+//! Every record starts with its length (including these four bytes) and its
+//! kind. Integers are little-endian. The stream may be cut anywhere: a reader
+//! gets what it has and keeps the incomplete rest.
+//!
+//! The peers are threads of one process, so a record that does not decode is a
+//! bug, not bad input; decoding still never reads out of bounds.
+
+use bytes::Bytes;
+
+/// Tails of at least this many bytes travel as a shared body beside the bytes.
+pub const PARCEL_BYTES_MIN: usize = 16 * 1024;
+
+const MESSAGE: u8 = 1;
+const INTEREST: u8 = 2;
+const APPLIED: u8 = 3;
+const SLOW: u8 = 4;
+
+const PLAIN: u8 = 1;
+const PARCEL: u8 = 2;
+
+/// Value of `header_len` in a record for a message without headers.
+const NO_HEADERS: u32 = u32::MAX;
+
+/// A message for the receiving core's subscriptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageRecord<'a> {
+    pub account: u16,
+    /// For the receiver's plain subscriptions.
+    pub plain: bool,
+    /// Times it was handed on because a queue group's member had left.
+    pub hops: u8,
+    /// The publisher's connection, for echo and back-pressure.
+    pub origin: u64,
+    pub subject: &'a [u8],
+    pub reply_len: usize,
+    pub header_len: Option<usize>,
+    /// Bytes of headers and payload.
+    pub body_len: usize,
+    /// " [reply ]sizes\r\nbody\r\n", or `None` if it is the next parcel.
+    pub tail: Option<&'a [u8]>,
+    /// Queue groups to serve, encoded; see [`queues`].
+    pub queues: &'a [u8],
+}
+
+/// A record, decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record<'a> {
+    Message(MessageRecord<'a>),
+    /// The sender's interest in a pattern is now `weight`.
+    Interest {
+        sequence: u64,
+        account: u16,
+        weight: u32,
+        pattern: &'a [u8],
+        queue: &'a [u8],
+    },
+    /// The sender has applied the receiver's interest up to `sequence`.
+    Applied { sequence: u64 },
+    /// All that connection `origin` reaches on the sender's core is slow.
+    Slow { origin: u64 },
+}
+
+fn start(out: &mut Vec<u8>, kind: u8) -> usize {
+    let at = out.len();
+    out.extend_from_slice(&[0, 0, 0, 0, kind]);
+    at
+}
+
+fn finish(out: &mut [u8], at: usize) {
+    let len = (out.len() - at) as u32;
+    out[at..at + 4].copy_from_slice(&len.to_le_bytes());
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// Bytes of a message record before its variable part.
+const MESSAGE_HEAD: usize = 4 + 1 + 1 + 1 + 2 + 8 + 4 * 5;
+
+/// Appends a message. `queue_names` are the groups to serve; `parcel` says that
+/// the tail travels beside the bytes.
+#[inline]
+pub fn put_message<'q>(
+    out: &mut Vec<u8>,
+    message: &MessageRecord<'_>,
+    queue_names: impl Iterator<Item = &'q [u8]>,
+) {
+    let at = out.len();
+    let tail_len = message.tail.map_or(0, <[u8]>::len);
+    out.reserve(MESSAGE_HEAD + message.subject.len() + tail_len);
+    let mut head = [0u8; MESSAGE_HEAD];
+    head[4] = MESSAGE;
+    head[5] = if message.plain { PLAIN } else { 0 } | if message.tail.is_none() { PARCEL } else { 0 };
+    head[6] = message.hops;
+    head[7..9].copy_from_slice(&message.account.to_le_bytes());
+    head[9..17].copy_from_slice(&message.origin.to_le_bytes());
+    let words = [
+        message.subject.len() as u32,
+        message.reply_len as u32,
+        message.header_len.map_or(NO_HEADERS, |len| len as u32),
+        message.body_len as u32,
+        tail_len as u32,
+    ];
+    for (n, word) in words.into_iter().enumerate() {
+        head[17 + 4 * n..21 + 4 * n].copy_from_slice(&word.to_le_bytes());
+    }
+    out.extend_from_slice(&head);
+    out.extend_from_slice(message.subject);
+    out.extend_from_slice(message.tail.unwrap_or_default());
+    for name in queue_names {
+        put_bytes(out, name);
+    }
+    finish(out, at);
+}
+
+/// Appends a change of interest.
+pub fn put_interest(out: &mut Vec<u8>, sequence: u64, account: u16, weight: u32, pattern: &[u8], queue: &[u8]) {
+    let at = start(out, INTEREST);
+    out.extend_from_slice(&sequence.to_le_bytes());
+    out.extend_from_slice(&account.to_le_bytes());
+    out.extend_from_slice(&weight.to_le_bytes());
+    put_bytes(out, pattern);
+    put_bytes(out, queue);
+    finish(out, at);
+}
+
+/// Appends the acknowledgement of interest.
+pub fn put_applied(out: &mut Vec<u8>, sequence: u64) {
+    let at = start(out, APPLIED);
+    out.extend_from_slice(&sequence.to_le_bytes());
+    finish(out, at);
+}
+
+/// Appends a report of slow readers.
+pub fn put_slow(out: &mut Vec<u8>, origin: u64) {
+    let at = start(out, SLOW);
+    out.extend_from_slice(&origin.to_le_bytes());
+    finish(out, at);
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let len = self.u32()? as usize;
+        self.take(len)
+    }
+}
+
+/// Length of the record that `stream` starts with, if its head is there.
+#[inline]
+pub fn record_len(stream: &[u8]) -> Option<usize> {
+    stream
+        .first_chunk::<4>()
+        .map(|len| u32::from_le_bytes(*len) as usize)
+}
+
+/// Decodes one whole record (of [`record_len`] bytes).
+#[inline]
+pub fn decode(record: &[u8]) -> Option<Record<'_>> {
+    let mut reader = Reader(record.get(4..)?);
+    Some(match reader.u8()? {
+        MESSAGE => {
+            let flags = reader.u8()?;
+            let hops = reader.u8()?;
+            let account = reader.u16()?;
+            let origin = reader.u64()?;
+            let subject_len = reader.u32()? as usize;
+            let reply_len = reader.u32()? as usize;
+            let header_len = reader.u32()?;
+            let body_len = reader.u32()? as usize;
+            let tail_len = reader.u32()? as usize;
+            let subject = reader.take(subject_len)?;
+            let tail = reader.take(tail_len)?;
+            Record::Message(MessageRecord {
+                account,
+                plain: flags & PLAIN != 0,
+                hops,
+                origin,
+                subject,
+                reply_len,
+                header_len: (header_len != NO_HEADERS).then_some(header_len as usize),
+                body_len,
+                tail: (flags & PARCEL == 0).then_some(tail),
+                queues: reader.0,
+            })
+        }
+        INTEREST => Record::Interest {
+            sequence: reader.u64()?,
+            account: reader.u16()?,
+            weight: reader.u32()?,
+            pattern: reader.bytes()?,
+            queue: reader.bytes()?,
+        },
+        APPLIED => Record::Applied {
+            sequence: reader.u64()?,
+        },
+        SLOW => Record::Slow {
+            origin: reader.u64()?,
+        },
+        _ => return None,
+    })
+}
+
+/// The queue names of a message record.
+pub fn queues(encoded: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut reader = Reader(encoded);
+    std::iter::from_fn(move || reader.bytes())
+}
+
+/// Whether the record needs the next parcel.
+pub fn wants_parcel(record: &Record<'_>) -> bool {
+    matches!(record, Record::Message(message) if message.tail.is_none())
+}
+
+/// Records on their way to one core: the stream of bytes and the bodies that
+/// travel beside it. The runtime moves both into the ring of that core, bodies
+/// first; what the ring has no room for stays here.
+#[derive(Default)]
+pub struct Outbox {
+    bytes: Vec<u8>,
+    /// Bytes at the front that are already in the ring.
+    taken: usize,
+    parcels: std::collections::VecDeque<Bytes>,
+    parcel_bytes: usize,
+}
+
+impl Outbox {
+    /// Bytes that wait, bodies included.
+    #[inline]
+    pub fn pending(&self) -> usize {
+        self.bytes.len() - self.taken + self.parcel_bytes
+    }
+
+    /// Whether nothing waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.len() == self.taken && self.parcels.is_empty()
+    }
+
+    /// Where records are appended.
+    #[inline]
+    pub fn stream(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Appends a body, whose record follows in the stream.
+    pub fn push_parcel(&mut self, body: Bytes) {
+        self.parcel_bytes += body.len();
+        self.parcels.push_back(body);
+    }
+
+    /// The next body for the ring.
+    pub fn next_parcel(&mut self) -> Option<Bytes> {
+        let body = self.parcels.pop_front()?;
+        self.parcel_bytes -= body.len();
+        Some(body)
+    }
+
+    /// A body that the ring had no room for.
+    pub fn return_parcel(&mut self, body: Bytes) {
+        self.parcel_bytes += body.len();
+        self.parcels.push_front(body);
+    }
+
+    /// The bytes that are not in the ring yet.
+    #[inline]
+    pub fn unsent(&self) -> &[u8] {
+        &self.bytes[self.taken..]
+    }
+
+    /// `count` of them are now.
+    pub fn advance(&mut self, count: usize) {
+        self.taken += count;
+        debug_assert!(self.taken <= self.bytes.len());
+        if self.taken == self.bytes.len() {
+            self.taken = 0;
+            self.bytes.clear();
+            if self.bytes.capacity() > RETAINED_BYTES_MAX {
+                self.bytes = Vec::new();
+            }
+        } else if self.taken > COMPACT_BYTES {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
+    }
+}
+
+/// Capacity an empty outbox keeps, in bytes.
+const RETAINED_BYTES_MAX: usize = 1024 * 1024;
+/// Sent bytes at the front of an outbox before the rest is moved down.
+const COMPACT_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive_the_way() {
+        let message = MessageRecord {
+            account: 3,
+            plain: true,
+            hops: 1,
+            origin: 77,
+            subject: b"a.b",
+            reply_len: 1,
+            header_len: Some(12),
+            body_len: 14,
+            tail: Some(b" r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"),
+            queues: b"",
+        };
+        let mut out = Vec::new();
+        put_message(&mut out, &message, [&b"q1"[..], b"q2"].into_iter());
+        put_interest(&mut out, 9, 0, 2, b"foo.*", b"q");
+        put_applied(&mut out, 9);
+        put_slow(&mut out, 5);
+
+        let len = record_len(&out).expect("head");
+        let Some(Record::Message(decoded)) = decode(&out[..len]) else {
+            panic!("a message")
+        };
+        assert_eq!(queues(decoded.queues).collect::<Vec<_>>(), [b"q1", b"q2"]);
+        assert_eq!(MessageRecord { queues: b"", ..decoded }, message);
+
+        let rest = &out[len..];
+        let len = record_len(rest).expect("head");
+        assert_eq!(
+            decode(&rest[..len]),
+            Some(Record::Interest {
+                sequence: 9,
+                account: 0,
+                weight: 2,
+                pattern: b"foo.*",
+                queue: b"q"
+            })
+        );
+        let rest = &rest[len..];
+        let len = record_len(rest).expect("head");
+        assert_eq!(decode(&rest[..len]), Some(Record::Applied { sequence: 9 }));
+        assert_eq!(decode(&rest[len..]), Some(Record::Slow { origin: 5 }));
+    }
+
+    #[test]
+    fn a_cut_record_does_not_decode() {
+        let mut out = Vec::new();
+        put_interest(&mut out, 9, 0, 2, b"foo.*", b"q");
+        for cut in 0..out.len() {
+            assert_eq!(decode(&out[..cut]), None, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn an_outbox_gives_its_bytes_in_order() {
+        let mut outbox = Outbox::default();
+        outbox.stream().extend_from_slice(b"hello");
+        outbox.advance(2);
+        outbox.stream().extend_from_slice(b" world");
+        assert_eq!(outbox.unsent(), b"llo world");
+        outbox.advance(9);
+        assert!(outbox.is_empty());
+    }
+}

@@ -1,0 +1,498 @@
+//! The loop of one core: drives its [`Core`] from its rings.
+//!
+//! A turn enters the kernel once: that submits what the last turn wanted to
+//! send and collects what completed. Then every completion, every record from
+//! other cores and every request from the control thread is handed to the
+//! state machine, and what it wants sent is queued, one send a connection.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::control::{Call, ControlSender};
+use super::figures::Figures;
+use super::leaving::{Leaving, Step};
+use super::links::NodeLinks;
+use super::loads::Loads;
+use super::net_ring::{End, Event, NetRing};
+use super::parker::Parker;
+use crate::broker::{Batch, CloseMode, Core, CoreId, Effect};
+use crate::protocol::ErrorText;
+
+/// Accepting goes on this long after it failed for want of descriptors.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Turns between looks at glommio's own queues while the core is busy.
+const TURNS_PER_YIELD: u32 = 64;
+
+/// How long an idle core looks for work before it sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spin {
+    For(Duration),
+    Forever,
+}
+
+/// The client listener's number on the ring of the core that accepts.
+const CLIENT_LISTENER: u32 = 0;
+
+/// New connections are numbered and spread by the core that accepts.
+pub struct Acceptor {
+    pub listener: Option<OwnedFd>,
+    pub loads: Arc<Loads>,
+    pub max_connections: Option<usize>,
+    /// One for each core, the own one included.
+    pub cores: Vec<super::control::CoreHandle>,
+    retry_at: Option<u64>,
+}
+
+impl Acceptor {
+    pub fn new(
+        listener: OwnedFd,
+        loads: Arc<Loads>,
+        max_connections: Option<usize>,
+        cores: Vec<super::control::CoreHandle>,
+    ) -> Self {
+        Self {
+            listener: Some(listener),
+            loads,
+            max_connections,
+            cores,
+            retry_at: None,
+        }
+    }
+}
+
+/// What one core's thread owns.
+pub struct Driver {
+    pub core: Core,
+    ring: NetRing<Batch>,
+    links: NodeLinks<bytes::Bytes>,
+    parker: Parker,
+    clock: Clock,
+    spin: Spin,
+    calls: Receiver<Call>,
+    control: ControlSender,
+    loads: Arc<Loads>,
+    pub acceptor: Option<Acceptor>,
+    leaving: Leaving,
+    pub figures: Figures,
+    stopping: bool,
+    now: u64,
+    /// Reused lists.
+    dirty: Vec<u32>,
+    effects: Vec<Effect>,
+    /// Connections whose peer ended, and that were told to close, this turn.
+    ended: Vec<u32>,
+    /// Connections that are being closed and whose output made progress.
+    flushing: Vec<u32>,
+    /// Tail of a record that the ring's wrap-around or end cut, per core.
+    partial: Vec<Vec<u8>>,
+}
+
+/// What a driver is made of.
+pub struct Parts {
+    pub core: Core,
+    pub ring: NetRing<Batch>,
+    pub links: NodeLinks<bytes::Bytes>,
+    pub parker: Parker,
+    pub clock: Clock,
+    pub spin: Spin,
+    pub calls: Receiver<Call>,
+    pub control: ControlSender,
+    pub loads: Arc<Loads>,
+    pub acceptor: Option<Acceptor>,
+}
+
+impl Driver {
+    /// A driver that has not started.
+    pub fn new(parts: Parts) -> Self {
+        let peers = parts.loads.cores();
+        Self {
+            core: parts.core,
+            ring: parts.ring,
+            links: parts.links,
+            parker: parts.parker,
+            clock: parts.clock,
+            spin: parts.spin,
+            calls: parts.calls,
+            control: parts.control,
+            loads: parts.loads,
+            acceptor: parts.acceptor,
+            leaving: Leaving::default(),
+            figures: Figures::default(),
+            stopping: false,
+            now: 0,
+            dirty: Vec::new(),
+            effects: Vec::new(),
+            ended: Vec::new(),
+            flushing: Vec::new(),
+            partial: (0..peers).map(|_| Vec::new()).collect(),
+        }
+    }
+
+    /// Runs until [`Driver::stop`] was called and all connections are gone.
+    ///
+    /// # Errors
+    /// What the ring cannot recover from.
+    pub async fn run(mut self) -> io::Result<()> {
+        if let Some(acceptor) = &mut self.acceptor
+            && let Some(listener) = acceptor.listener.take()
+        {
+            self.ring
+                .listen(CLIENT_LISTENER, listener)
+                .map_err(|refused| io::Error::other(format!("{:?}", refused.reason)))?;
+        }
+        let mut idle_since: Option<u64> = None;
+        let mut turns = 0u32;
+        loop {
+            let worked = self.turn()?;
+            turns = turns.wrapping_add(1);
+            if self.stopping && self.is_done() {
+                return Ok(());
+            }
+            if worked {
+                idle_since = None;
+                if turns.is_multiple_of(TURNS_PER_YIELD) {
+                    glommio::executor().yield_if_needed().await;
+                }
+                continue;
+            }
+            let since = *idle_since.get_or_insert(self.now);
+            let keep_spinning = match self.spin {
+                Spin::Forever => true,
+                Spin::For(limit) => self.now - since < limit.as_nanos() as u64,
+            };
+            if keep_spinning {
+                glommio::executor().yield_if_needed().await;
+                continue;
+            }
+            if self.sleep().await? {
+                idle_since = None;
+            }
+        }
+    }
+
+    /// Sleeps until there is work. Returns false if there was some already.
+    async fn sleep(&mut self) -> io::Result<bool> {
+        if let Some(deadline) = self.next_deadline() {
+            self.ring.set_timer(Duration::from_nanos(deadline));
+        }
+        self.parker.announce();
+        let quiet = self.ring.listen_for_work()? && self.links.is_idle() && !self.core.has_backlog();
+        // A call's sender writes the channel before it looks whether we sleep.
+        let called = self.calls.try_recv().ok();
+        if quiet && called.is_none() {
+            self.figures.parks += 1;
+            let before = self.now;
+            self.parker.park().await?;
+            self.now = self.clock.now().mono_ns;
+            self.figures.slept_ns += self.now - before;
+        }
+        self.parker.retract();
+        self.ring.stop_listening_for_work();
+        if let Some(call) = called {
+            self.run_call(call);
+        }
+        Ok(quiet)
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        let retry = self.acceptor.as_ref().and_then(|a| a.retry_at);
+        [self.core.next_deadline(), retry, self.leaving.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// One turn. Returns whether anything happened.
+    fn turn(&mut self) -> io::Result<bool> {
+        let completions = self.ring.turn()?;
+        let now = self.clock.now();
+        self.now = now.mono_ns;
+        self.core.begin_turn(now);
+        let mut worked = completions > 0;
+        while let Some(event) = self.ring.next_event() {
+            self.on_event(event);
+        }
+        worked |= self.receive_from_cores();
+        while let Ok(call) = self.calls.try_recv() {
+            self.run_call(call);
+            worked = true;
+        }
+        if self.core.next_deadline().is_some_and(|at| at <= self.now) {
+            self.core.tick();
+            worked = true;
+        }
+        self.core.finish_turn();
+        worked |= self.core.has_backlog();
+        let sends = self.flush();
+        self.send_to_cores();
+        self.carry_out_effects();
+        self.continue_leaving();
+        self.retry_accept();
+        self.loads.publish(self.core.id(), self.core.counters().connections_total, self.core.open_connections());
+        if worked {
+            let end = self.clock.now().mono_ns;
+            self.figures.turn(end - self.now, completions, sends);
+        }
+        Ok(worked)
+    }
+
+    fn run_call(&mut self, call: Call) {
+        call(self);
+    }
+
+    fn on_event(&mut self, event: Event<Batch>) {
+        match event {
+            Event::Received { slot, data } => self.core.receive(slot, &data),
+            Event::Sent { slot, buffer, result } => {
+                self.core.sent(slot, buffer, result);
+                if self.leaving.contains(slot) {
+                    self.flushing.push(slot);
+                }
+            }
+            Event::ReceiveEnded { slot, cause } => match cause {
+                End::Eof => self.on_end(slot, None),
+                End::Error(errno) => self.on_end(slot, Some(errno)),
+                End::Paused => {}
+            },
+            Event::Drained { slot } => {
+                self.leaving.forget(slot);
+                self.core.released(slot);
+            }
+            Event::Accepted { fd, .. } => self.accepted(fd),
+            Event::AcceptFailed { errno, .. } => {
+                let error = io::Error::from_raw_os_error(errno);
+                self.control.error(format!("Error accepting a connection: {error}"));
+                if let Some(acceptor) = &mut self.acceptor {
+                    acceptor.retry_at = Some(self.now + ACCEPT_RETRY.as_nanos() as u64);
+                }
+            }
+            Event::ListenerClosed { .. } | Event::Timer => {}
+        }
+    }
+
+    fn on_end(&mut self, slot: u32, errno: Option<i32>) {
+        if self.leaving.contains(slot) {
+            let step = self.leaving.peer_ended(slot);
+            self.take_step(slot, step);
+        } else {
+            self.core.receive_ended(slot, errno);
+            self.ended.push(slot);
+        }
+    }
+
+    fn accepted(&mut self, fd: OwnedFd) {
+        let Some(acceptor) = &mut self.acceptor else {
+            return;
+        };
+        let cid = acceptor.loads.next_cid();
+        let refused = acceptor
+            .max_connections
+            .is_some_and(|max| acceptor.loads.total() >= max)
+            .then_some(ErrorText::MaxConnections);
+        let to = acceptor.loads.assign();
+        if to == self.core.id() {
+            self.adopt(fd, cid, refused);
+        } else {
+            acceptor.cores[usize::from(to.0)].call(Box::new(move |driver| driver.adopt(fd, cid, refused)));
+        }
+    }
+
+    /// Takes a new connection.
+    pub fn adopt(&mut self, fd: OwnedFd, cid: u64, refused: Option<ErrorText>) {
+        let stream = TcpStream::from(fd);
+        // A peer that is gone already has no address; reading will find its end.
+        let peer = stream.peer_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        if let Err(error) = stream.set_nodelay(true) {
+            self.control.error(format!("{peer} - cid:{cid} - cannot set TCP_NODELAY: {error}"));
+        }
+        let slot = self.core.connect(cid, peer, refused);
+        if let Err(refused) = self.ring.open(slot, OwnedFd::from(stream)) {
+            self.control.error(format!("{peer} - cid:{cid} - {:?}", refused.reason));
+            self.core.receive_ended(slot, None);
+        }
+    }
+
+    fn retry_accept(&mut self) {
+        if let Some(acceptor) = &mut self.acceptor
+            && acceptor.retry_at.is_some_and(|at| at <= self.now)
+        {
+            acceptor.retry_at = None;
+            self.ring.accept_again(CLIENT_LISTENER);
+        }
+    }
+
+    /// Stops accepting.
+    pub fn stop_listening(&mut self) {
+        if self.acceptor.is_some() {
+            self.ring.stop_listening(CLIENT_LISTENER);
+        }
+    }
+
+    /// Ends the loop once all connections are gone.
+    pub fn stop(&mut self) {
+        self.stop_listening();
+        self.core.shut_down();
+        self.stopping = true;
+    }
+
+    fn is_done(&self) -> bool {
+        self.core.open_connections() == 0 && self.leaving.is_empty() && self.effects.is_empty()
+    }
+
+    fn receive_from_cores(&mut self) -> bool {
+        let mut worked = false;
+        let me = usize::from(self.core.id().0);
+        for from in 0..self.partial.len() {
+            if from == me {
+                continue;
+            }
+            let id = CoreId(from as u8);
+            let receiver = self.links.receiver(from);
+            while let Some(body) = receiver.pop_parcel() {
+                self.core.receive_parcel(id, body);
+                worked = true;
+            }
+            let core = &mut self.core;
+            let partial = &mut self.partial[from];
+            let taken = receiver.read(|first, second| {
+                if partial.is_empty() && second.is_empty() {
+                    let used = core.receive_records(id, first);
+                    // What is left is a record that is not complete; it stays in the ring.
+                    return used;
+                }
+                partial.extend_from_slice(first);
+                partial.extend_from_slice(second);
+                let used = core.receive_records(id, partial);
+                partial.drain(..used);
+                first.len() + second.len()
+            });
+            if taken == 0 && receiver.is_full() {
+                // A record larger than the ring: move what is there aside.
+                receiver.read(|first, second| {
+                    partial.extend_from_slice(first);
+                    partial.extend_from_slice(second);
+                    first.len() + second.len()
+                });
+                worked = true;
+            }
+            worked |= taken > 0;
+        }
+        worked
+    }
+
+    fn send_to_cores(&mut self) {
+        let me = usize::from(self.core.id().0);
+        for to in 0..self.partial.len() {
+            if to == me {
+                continue;
+            }
+            let outbox = self.core.outbox(CoreId(to as u8));
+            if outbox.is_empty() {
+                continue;
+            }
+            let sender = self.links.sender(to);
+            let mut moved = false;
+            while let Some(body) = outbox.next_parcel() {
+                if let Err(body) = sender.push_parcel(body) {
+                    outbox.return_parcel(body);
+                    break;
+                }
+                moved = true;
+            }
+            let count = sender.push_bytes(outbox.unsent());
+            if count > 0 {
+                outbox.advance(count);
+                moved = true;
+            }
+            if moved {
+                self.links.wake(to);
+            }
+        }
+        self.core.outboxes_drained();
+    }
+
+    /// Queues a send for every connection with output. Returns how many.
+    fn flush(&mut self) -> usize {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        self.core.take_dirty(&mut dirty);
+        let mut sends = 0;
+        for slot in dirty.drain(..) {
+            if let Some(batch) = self.core.take_batch(slot) {
+                self.ring.send(slot, batch);
+                sends += 1;
+            }
+        }
+        self.dirty = dirty;
+        sends
+    }
+
+    fn carry_out_effects(&mut self) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.core.take_effects(&mut effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Close { slot, mode } => self.leave(slot, mode),
+                Effect::Pause { slot } => self.ring.pause(slot),
+                Effect::Resume { slot } => self.ring.resume(slot),
+                Effect::Verify { slot, cid, job } => self.control.verify(self.core.id(), slot, cid, job),
+                Effect::Log { level, line } => self.control.log(level, line),
+                Effect::Closed(snapshot) => self.control.closed(snapshot),
+            }
+        }
+        self.effects = effects;
+    }
+
+    fn leave(&mut self, slot: u32, mode: CloseMode) {
+        if mode == CloseMode::Now {
+            self.leaving.close_now(slot);
+            self.ring.close(slot);
+            return;
+        }
+        // It may have been paused; its end must be noticed now.
+        self.ring.resume(slot);
+        self.leaving.begin(slot, self.now);
+        self.flushing.push(slot);
+    }
+
+    /// Moves on with the sockets that are being closed.
+    fn continue_leaving(&mut self) {
+        for slot in std::mem::take(&mut self.ended) {
+            let step = self.leaving.peer_ended(slot);
+            self.take_step(slot, step);
+        }
+        for slot in std::mem::take(&mut self.flushing) {
+            if self.core.is_flushed(slot) {
+                let step = self.leaving.flushed(slot);
+                self.take_step(slot, step);
+            }
+        }
+        while let Some(slot) = self.leaving.overdue(self.now) {
+            self.ring.close(slot);
+        }
+    }
+
+    fn take_step(&mut self, slot: u32, step: Step) {
+        match step {
+            Step::Wait => {}
+            Step::ShutdownWrite => self.ring.shutdown_write(slot),
+            Step::Close => self.ring.close(slot),
+        }
+    }
+
+    /// Bytes waiting for each other core, for the figures.
+    pub fn outbox_depths(&mut self) -> Vec<(usize, usize)> {
+        let me = usize::from(self.core.id().0);
+        (0..self.partial.len())
+            .filter(|&to| to != me)
+            .map(|to| (to, self.core.outbox(CoreId(to as u8)).pending()))
+            .collect()
+    }
+
+    /// The file descriptor by which this core is woken.
+    pub fn wake_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.parker.event_fd().as_fd()
+    }
+}
