@@ -3,7 +3,7 @@
 /// One parsed command. Every slice points into the receive buffer or into the parser's carry-over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command<'a> {
-    /// `CONNECT {json}`: the text after the verb, undecoded (see `connect`).
+    /// `CONNECT {json}`: the text after the verb, undecoded (see [`super::connect`]).
     Connect(&'a [u8]),
     /// `PUB` or `HPUB` with its whole payload.
     Publish(Publish<'a>),
@@ -32,7 +32,7 @@ pub enum Command<'a> {
     Ok,
     /// `-ERR <text>`: the client's complaint. The real server logs it and closes without an answer.
     Err(&'a [u8]),
-    /// `INFO {json}`: tolerated and ignored if it is JSON (see `info::tolerated_from_client`).
+    /// `INFO {json}`: tolerated and ignored if it is JSON (see [`super::info::tolerated_from_client`]).
     Info(&'a [u8]),
 }
 

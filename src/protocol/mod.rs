@@ -5,10 +5,16 @@
 //! the item says so.
 
 pub mod command;
+pub mod connect;
 pub mod errors;
+pub mod go_json;
+pub mod headers;
+pub mod info;
 pub mod number;
 pub mod parse_error;
 pub mod parser;
+pub mod quote;
+pub mod render;
 mod scan;
 
 #[cfg(test)]
@@ -17,7 +23,9 @@ mod parser_model;
 mod parser_tests;
 
 pub use command::{Command, Publish, Verb};
+pub use connect::{ConnectError, ConnectOptions};
 pub use errors::ErrorText;
+pub use info::ServerInfo;
 pub use parse_error::{ParseError, Violation};
 pub use parser::Parser;
 pub use scan::ParseLimits;
