@@ -1,0 +1,239 @@
+//! What the server writes, appended to an output buffer.
+
+use super::command::Publish;
+use super::errors::ErrorText;
+use super::number::push_decimal;
+use super::quote::push_quoted;
+
+pub const OK: &[u8] = b"+OK\r\n";
+pub const PING: &[u8] = b"PING\r\n";
+pub const PONG: &[u8] = b"PONG\r\n";
+
+/// A refused action, told to the client by name; the connection stays open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PermissionsViolation<'a> {
+    /// The subject may not be published to.
+    Publish { subject: &'a [u8] },
+    /// The reply subject is reserved.
+    Reply { reply: &'a [u8] },
+    /// The subject may not be subscribed to; `queue` is empty for a plain subscription.
+    Subscribe { subject: &'a [u8], queue: &'a [u8] },
+    /// The subject has more than `max_sub_tokens` tokens.
+    TooManyTokens { subject: &'a [u8] },
+}
+
+/// Appends `-ERR '<text>'` CRLF.
+pub fn error(out: &mut Vec<u8>, error: ErrorText) {
+    error_start(out);
+    out.extend_from_slice(error.text().as_bytes());
+    error_end(out);
+}
+
+/// Appends the `-ERR` of a refused action.
+pub fn permissions_violation(out: &mut Vec<u8>, violation: &PermissionsViolation<'_>) {
+    error_start(out);
+    out.extend_from_slice(b"Permissions Violation for ");
+    match *violation {
+        PermissionsViolation::Publish { subject } => {
+            out.extend_from_slice(b"Publish to ");
+            push_quoted(out, subject);
+        }
+        PermissionsViolation::Reply { reply } => {
+            out.extend_from_slice(b"Publish with Reply of ");
+            push_quoted(out, reply);
+        }
+        PermissionsViolation::Subscribe { subject, queue } => {
+            out.extend_from_slice(b"Subscription to ");
+            push_quoted(out, subject);
+            if !queue.is_empty() {
+                out.extend_from_slice(b" using queue ");
+                push_quoted(out, queue);
+            }
+        }
+        PermissionsViolation::TooManyTokens { subject } => {
+            out.extend_from_slice(b"Subscription to ");
+            push_quoted(out, subject);
+            out.extend_from_slice(b", too many tokens");
+        }
+    }
+    error_end(out);
+}
+
+fn error_start(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"-ERR '");
+}
+
+fn error_end(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"'\r\n");
+}
+
+/// Appends `MSG <subject> <sid> [reply ]<size>` CRLF; the payload and its CRLF follow.
+pub fn message_head(out: &mut Vec<u8>, subject: &[u8], sid: &[u8], reply: &[u8], size: usize) {
+    out.extend_from_slice(b"MSG ");
+    routing(out, subject, sid, reply);
+    push_decimal(out, size);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends `HMSG <subject> <sid> [reply ]<header_len> <size>` CRLF; headers, payload (`size`
+/// bytes together) and their CRLF follow.
+pub fn header_message_head(
+    out: &mut Vec<u8>,
+    subject: &[u8],
+    sid: &[u8],
+    reply: &[u8],
+    header_len: usize,
+    size: usize,
+) {
+    out.extend_from_slice(b"HMSG ");
+    routing(out, subject, sid, reply);
+    push_decimal(out, header_len);
+    out.push(b' ');
+    push_decimal(out, size);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn routing(out: &mut Vec<u8>, subject: &[u8], sid: &[u8], reply: &[u8]) {
+    out.extend_from_slice(subject);
+    out.push(b' ');
+    out.extend_from_slice(sid);
+    out.push(b' ');
+    if !reply.is_empty() {
+        out.extend_from_slice(reply);
+        out.push(b' ');
+    }
+}
+
+/// Appends a published message as one subscription receives it. `headers` says whether its
+/// connection takes them; if not, they are cut off.
+pub fn delivery(out: &mut Vec<u8>, message: &Publish<'_>, sid: &[u8], headers: bool) {
+    let header_len = message.header_len.unwrap_or(0);
+    let verb: &[u8] = match (header_len, headers) {
+        (0, _) => b"MSG ",
+        (_, true) => b"HMSG ",
+        (_, false) => {
+            let payload = message.payload();
+            message_head(out, message.subject, sid, message.reply, payload.len());
+            out.extend_from_slice(payload);
+            out.extend_from_slice(b"\r\n");
+            return;
+        }
+    };
+    if let Some(tail) = message.tail {
+        for part in [verb, message.subject, b" ", sid, tail] {
+            out.extend_from_slice(part);
+        }
+        return;
+    }
+    let (subject, reply, size) = (message.subject, message.reply, message.body.len());
+    if header_len > 0 {
+        header_message_head(out, subject, sid, reply, header_len, size);
+    } else {
+        message_head(out, subject, sid, reply, size);
+    }
+    out.extend_from_slice(message.body);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Command, ParseLimits, Parser};
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn errors_are_quoted_lines() {
+        let stale = text(|out| error(out, ErrorText::StaleConnection));
+        assert_eq!(stale, "-ERR 'Stale Connection'\r\n");
+        let rendered = |violation| text(|out| permissions_violation(out, &violation));
+        let (subject, queue) = (&b"a\"b"[..], &b""[..]);
+        for (violation, expected) in [
+            (
+                PermissionsViolation::Publish { subject },
+                r#"Publish to "a\"b""#,
+            ),
+            (
+                PermissionsViolation::Reply { reply: b"r" },
+                r#"Publish with Reply of "r""#,
+            ),
+            (
+                PermissionsViolation::Subscribe { subject, queue },
+                r#"Subscription to "a\"b""#,
+            ),
+            (
+                PermissionsViolation::Subscribe {
+                    subject,
+                    queue: b"q",
+                },
+                r#"Subscription to "a\"b" using queue "q""#,
+            ),
+            (
+                PermissionsViolation::TooManyTokens { subject },
+                r#"Subscription to "a\"b", too many tokens"#,
+            ),
+        ] {
+            let expected = format!("-ERR 'Permissions Violation for {expected}'\r\n");
+            assert_eq!(rendered(violation), expected);
+        }
+    }
+
+    /// Canonical and uncanonical lines must be delivered alike, with and without headers.
+    #[test]
+    fn delivers_alike_with_and_without_a_tail() {
+        let limits = ParseLimits {
+            headers: true,
+            ..ParseLimits::default()
+        };
+        for (published, with_headers, without) in [
+            (
+                "PUB s 2\r\nhi\r\n",
+                "MSG s 1 2\r\nhi\r\n",
+                "MSG s 1 2\r\nhi\r\n",
+            ),
+            (
+                "PUB s\t02\nhi\r\n",
+                "MSG s 1 2\r\nhi\r\n",
+                "MSG s 1 2\r\nhi\r\n",
+            ),
+            (
+                "PUB s r 0\r\n\r\n",
+                "MSG s 1 r 0\r\n\r\n",
+                "MSG s 1 r 0\r\n\r\n",
+            ),
+            (
+                "PUB s r 0 \n\r\n",
+                "MSG s 1 r 0\r\n\r\n",
+                "MSG s 1 r 0\r\n\r\n",
+            ),
+            (
+                "HPUB s 3 5\r\nhdrhi\r\n",
+                "HMSG s 1 3 5\r\nhdrhi\r\n",
+                "MSG s 1 2\r\nhi\r\n",
+            ),
+            (
+                "HPUB s  r 3 5\r\nhdrhi\r\n",
+                "HMSG s 1 r 3 5\r\nhdrhi\r\n",
+                "MSG s 1 r 2\r\nhi\r\n",
+            ),
+            (
+                "HPUB s 0 2\r\nhi\r\n",
+                "MSG s 1 2\r\nhi\r\n",
+                "MSG s 1 2\r\nhi\r\n",
+            ),
+        ] {
+            let mut parser = Parser::new();
+            let (_, parsed) = parser.next(published.as_bytes(), &limits);
+            let Ok(Some(Command::Publish(message))) = parsed else {
+                panic!("{published:?} gave {parsed:?}");
+            };
+            let delivered = |headers| text(|out| delivery(out, &message, b"1", headers));
+            assert_eq!(delivered(true), with_headers, "{published:?}");
+            assert_eq!(delivered(false), without, "{published:?}");
+        }
+    }
+}
