@@ -1,0 +1,32 @@
+//! Who may connect, and as whom.
+//!
+//! [`AuthRules`] is what a configuration says; [`AuthConfig`] is the same
+//! checked, immutable and shared by all cores. It answers to [`Credentials`]
+//! with a [`Decision`]: at once where passwords are plain text, by way of a
+//! [`PasswordJob`] for another thread where they are bcrypt hashes.
+//!
+//! Read off nats-server 2.15.1 over a socket:
+//!
+//! - All failures look the same to the client. What is not asked for (a token
+//!   beside a user, an nkey, a jwt) is ignored.
+//! - The legacy fields `account` and `new_account` are refused, even where
+//!   everybody may connect.
+//! - `no_auth_user` steps in when user, password and token are all empty, and
+//!   when the first verb is not CONNECT. It never does for a user whose password
+//!   is a bcrypt hash.
+//! - A user without permissions of its own gets the default permissions; one
+//!   with permissions, even empty ones, does not, nor do a single user or a
+//!   token.
+
+mod config;
+mod credentials;
+mod password;
+mod user_info;
+
+pub use config::{
+    AuthConfig, AuthError, AuthRules, DEFAULT_AUTH_TIMEOUT, Decision, GLOBAL_ACCOUNT, Identity,
+    REDACTED_TOKEN, UserRule,
+};
+pub use credentials::Credentials;
+pub use password::PasswordJob;
+pub use user_info::{ServerStamp, user_info_json};

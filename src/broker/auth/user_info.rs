@@ -1,0 +1,250 @@
+//! The reply to `$SYS.REQ.USER.INFO`.
+//!
+//! Field names, their order and their absence are those of nats-server 2.15.1.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::{CompactFormatter, Formatter};
+
+use super::Identity;
+use crate::broker::permissions::{PermissionRules, ResponseRule, SubjectRules};
+
+/// How a server introduces itself in replies of the system services.
+///
+/// nats-server adds `feature_flags`, which speak of its own JetStream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServerStamp {
+    /// The server's name; its id if it was given none.
+    pub name: String,
+    /// The host it listens on.
+    pub host: String,
+    /// Its public nkey.
+    pub id: String,
+    /// The name of its cluster.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cluster: String,
+    /// The version it claims.
+    pub ver: String,
+    /// Whether JetStream is enabled.
+    pub jetstream: bool,
+    /// Capabilities, for other servers.
+    pub flags: u64,
+    /// A number that each system message of this server raises.
+    pub seq: u64,
+    /// When the reply was made, RFC 3339 in UTC with nanoseconds.
+    pub time: String,
+}
+
+/// The reply to a connection of this identity.
+pub fn user_info_json(server: &ServerStamp, identity: &Identity) -> String {
+    let reply = Reply {
+        server,
+        data: UserInfo {
+            user: &identity.user,
+            account: &identity.account,
+            account_name: &identity.account,
+            permissions: identity
+                .permissions
+                .as_ref()
+                .map(|permissions| PermissionsInfo::from(permissions.rules())),
+        },
+    };
+    let mut json = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut json, HtmlSafe);
+    // Strings, numbers and structs written to memory: neither half can fail.
+    match reply.serialize(&mut serializer) {
+        Ok(()) => String::from_utf8(json).unwrap_or_default(),
+        Err(_) => String::new(),
+    }
+}
+
+#[derive(Serialize)]
+struct Reply<'a> {
+    server: &'a ServerStamp,
+    data: UserInfo<'a>,
+}
+
+#[derive(Serialize)]
+struct UserInfo<'a> {
+    user: &'a str,
+    account: &'a str,
+    /// As `account`, as long as an account has no name beside its id.
+    account_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<PermissionsInfo>,
+}
+
+#[derive(Serialize)]
+struct PermissionsInfo {
+    publish: SubjectsInfo,
+    subscribe: SubjectsInfo,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    responses: Option<ResponsesInfo>,
+}
+
+#[derive(Default, Serialize)]
+struct SubjectsInfo {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allow: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deny: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ResponsesInfo {
+    max: i64,
+    /// Nanoseconds.
+    #[serde(rename = "ttl")]
+    expires_nanos: i64,
+}
+
+impl From<PermissionRules> for PermissionsInfo {
+    fn from(rules: PermissionRules) -> Self {
+        Self {
+            publish: rules.publish.unwrap_or_default().into(),
+            subscribe: rules.subscribe.unwrap_or_default().into(),
+            responses: rules.allow_responses.map(Into::into),
+        }
+    }
+}
+
+impl From<SubjectRules> for SubjectsInfo {
+    fn from(rules: SubjectRules) -> Self {
+        Self {
+            allow: rules.allow.unwrap_or_default(),
+            deny: rules.deny,
+        }
+    }
+}
+
+impl From<ResponseRule> for ResponsesInfo {
+    fn from(rule: ResponseRule) -> Self {
+        Self {
+            max: rule.max,
+            expires_nanos: rule.expires_nanos,
+        }
+    }
+}
+
+/// Escapes what Go's encoder escapes so that JSON may stand in HTML.
+struct HtmlSafe;
+
+impl Formatter for HtmlSafe {
+    fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
+    where
+        W: ?Sized + io::Write,
+    {
+        let mut plain = CompactFormatter;
+        let mut rest = fragment;
+        while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+            plain.write_string_fragment(writer, &rest[..at])?;
+            let mut chars = rest[at..].chars();
+            if let Some(special) = chars.next() {
+                write!(writer, "\\u{:04x}", u32::from(special))?;
+            }
+            rest = chars.as_str();
+        }
+        plain.write_string_fragment(writer, rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use crate::broker::permissions::Permissions;
+
+    fn server() -> ServerStamp {
+        ServerStamp {
+            name: "n".into(),
+            host: "127.0.0.1".into(),
+            id: "NA".into(),
+            cluster: String::new(),
+            ver: "2.15.1".into(),
+            jetstream: false,
+            flags: 0,
+            seq: 9,
+            time: "2026-11-22T21:58:01.281026217Z".into(),
+        }
+    }
+
+    fn data(user: &str, permissions: Option<&PermissionRules>) -> String {
+        let identity = Identity {
+            user: user.into(),
+            account: "$G".into(),
+            permissions: permissions.map(|rules| Arc::new(Permissions::new(rules).unwrap())),
+        };
+        let json = user_info_json(&server(), &identity);
+        let head = concat!(
+            r#"{"server":{"name":"n","host":"127.0.0.1","id":"NA","ver":"2.15.1","#,
+            r#""jetstream":false,"flags":0,"seq":9,"time":"2026-11-22T21:58:01.281026217Z"},"#,
+            r#""data":"#
+        );
+        let data = json
+            .strip_prefix(head)
+            .and_then(|rest| rest.strip_suffix('}'));
+        data.unwrap_or_else(|| panic!("{json}")).to_owned()
+    }
+
+    fn subjects(allow: &[&str], deny: &[&str]) -> Option<SubjectRules> {
+        let owned = |list: &[&str]| list.iter().map(|&entry| entry.to_owned()).collect();
+        Some(SubjectRules {
+            allow: Some(owned(allow)),
+            deny: owned(deny),
+        })
+    }
+
+    #[test]
+    fn without_permissions() {
+        assert_eq!(
+            data("", None),
+            r#"{"user":"","account":"$G","account_name":"$G"}"#
+        );
+        assert_eq!(
+            data("a\"é<\u{2028}", None),
+            r#"{"user":"a\"é\u003c\u2028","account":"$G","account_name":"$G"}"#
+        );
+    }
+
+    #[test]
+    fn with_permissions() {
+        let rules = PermissionRules {
+            publish: subjects(&[], &["x"]),
+            subscribe: subjects(&["zz.>", "foo  q"], &[]),
+            allow_responses: None,
+        };
+        assert_eq!(
+            data("u", Some(&rules)),
+            concat!(
+                r#"{"user":"u","account":"$G","account_name":"$G","permissions":{"#,
+                r#""publish":{"deny":["x"]},"subscribe":{"allow":["zz.\u003e","foo q"]}}}"#
+            )
+        );
+        assert_eq!(
+            data("u", Some(&PermissionRules::default())),
+            concat!(
+                r#"{"user":"u","account":"$G","account_name":"$G","permissions":{"#,
+                r#""publish":{},"subscribe":{}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn with_responses() {
+        let rules = PermissionRules {
+            publish: subjects(&["a"], &[]),
+            subscribe: None,
+            allow_responses: Some(ResponseRule::default()),
+        };
+        assert_eq!(
+            data("u", Some(&rules)),
+            concat!(
+                r#"{"user":"u","account":"$G","account_name":"$G","permissions":{"#,
+                r#""publish":{"allow":["a"]},"subscribe":{},"#,
+                r#""responses":{"max":1,"ttl":120000000000}}}"#
+            )
+        );
+    }
+}
