@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 
 use super::auth::Identity;
 use super::output::OutQueue;
-use super::permissions::{PublishCache, ResponseTracker};
+use super::permissions::{ConnectionPermissions, ResponseLimits};
 use crate::protocol::{ConnectOptions, Parser};
 
 /// Where a connection is in its life.
@@ -41,14 +41,6 @@ pub struct Gate {
     pub steps: VecDeque<(u64, usize)>,
     /// Replies in order. A reply that needs no barrier itself waits behind one that does.
     pub held: Vec<u8>,
-}
-
-/// What only some connections need.
-#[derive(Default)]
-pub struct Restrictions {
-    pub identity: Option<Arc<Identity>>,
-    pub publish_cache: PublishCache,
-    pub responses: ResponseTracker,
 }
 
 /// Messages and bytes of one direction.
@@ -91,7 +83,9 @@ pub struct Connection {
     /// The newest change of interest this connection made.
     pub interest_sequence: u64,
     pub options: Option<Box<ConnectOptions>>,
-    pub restrictions: Option<Box<Restrictions>>,
+    pub identity: Option<Arc<Identity>>,
+    /// Only of users that have some.
+    pub permissions: Option<Box<ConnectionPermissions>>,
     pub received: Traffic,
     pub delivered: Traffic,
     pub started_unix_ns: i64,
@@ -157,7 +151,8 @@ impl Connection {
             gate: None,
             interest_sequence: 0,
             options: None,
-            restrictions: None,
+            identity: None,
+            permissions: None,
             received: Traffic::default(),
             delivered: Traffic::default(),
             started_unix_ns: unix_ns,
@@ -174,9 +169,12 @@ impl Connection {
         }
     }
 
-    /// The permissions in force, if any.
-    #[inline]
-    pub fn identity(&self) -> Option<&Arc<Identity>> {
-        self.restrictions.as_ref()?.identity.as_ref()
+    /// Becomes this user.
+    pub fn set_identity(&mut self, identity: Arc<Identity>) {
+        self.permissions = identity
+            .permissions
+            .as_ref()
+            .map(|rules| Box::new(ConnectionPermissions::new(Arc::clone(rules), ResponseLimits::default())));
+        self.identity = Some(identity);
     }
 }

@@ -16,7 +16,8 @@ use super::route::RouteCache;
 use super::settings::Settings;
 use super::subscriptions::{QueueId, SubId, Subscriptions};
 use super::wire::Outbox;
-use crate::protocol::{ErrorText, render};
+use crate::protocol::{ErrorText, ServerInfo, render};
+use crate::subject::TextHash;
 
 /// Cores of one server: interest in a subject is one bit per core.
 pub const CORES_MAX: usize = 64;
@@ -147,9 +148,10 @@ pub struct Core {
     pub(super) scratch: Vec<u8>,
     /// Queue groups whose member was picked on another core, reused.
     pub(super) queue_picks: Vec<(CoreId, QueueId)>,
-    /// Keys the hash of sids.
-    pub(super) sid_seed: u64,
+    pub(super) sid_hash: TextHash,
     pub(super) cid_slots: std::collections::HashMap<u64, u32>,
+    /// Messages of the system this core has sent.
+    pub(super) system_sequence: u64,
     pub(super) lame_duck: bool,
     pub(super) has_more_to_bury: bool,
 }
@@ -186,8 +188,9 @@ impl Core {
             counters: Counters::default(),
             scratch: Vec::new(),
             queue_picks: Vec::new(),
-            sid_seed: seed.rotate_left(31),
+            sid_hash: TextHash::with_seed(seed.rotate_left(31)),
             cid_slots: std::collections::HashMap::new(),
+            system_sequence: 0,
             lame_duck: false,
             has_more_to_bury: false,
         }
@@ -270,23 +273,26 @@ impl Core {
         let Some(conn) = self.conn(slot) else {
             return Vec::new();
         };
-        let mut info = self.settings.info.clone();
-        info.client_id = Some(conn.cid);
-        info.client_ip = Some(conn.peer.ip().to_canonical().to_string());
-        info.max_payload = self.settings.max_payload;
-        match kind {
-            InfoKind::First => {
-                if self.settings.auth.has_no_auth_user() {
-                    info.auth_required = false;
-                }
-            }
-            InfoKind::AfterConnect => {
-                info.connect_info = true;
-                info.remote_account = Some(self.accounts[usize::from(conn.account)].name.to_string());
-            }
-            InfoKind::Update => {}
-        }
-        info.ldm = self.lame_duck;
+        let settings = &self.settings;
+        let client_ip = conn.peer.ip().to_string();
+        let after_connect = kind == InfoKind::AfterConnect;
+        let info = ServerInfo {
+            auth_required: match kind {
+                InfoKind::First => settings.auth.auth_required_in_first_info(),
+                InfoKind::AfterConnect | InfoKind::Update => settings.auth.auth_required(),
+            },
+            max_payload: settings.max_payload,
+            client_id: conn.cid,
+            client_ip: &client_ip,
+            ldm: self.lame_duck,
+            connect_info: after_connect,
+            remote_account: if after_connect {
+                &self.accounts[usize::from(conn.account)].name
+            } else {
+                ""
+            },
+            ..settings.identity.info()
+        };
         let mut line = Vec::with_capacity(512);
         info.render(&mut line);
         line
@@ -319,7 +325,7 @@ impl Core {
 
     pub(super) fn reply_error(&mut self, slot: u32, error: ErrorText) {
         let mut line = Vec::with_capacity(64);
-        render::error(&mut line, error.text());
+        render::error(&mut line, error);
         self.reply_line(slot, &line);
     }
 
@@ -426,13 +432,14 @@ impl Core {
 
     /// New settings, from a reload.
     pub fn reload(&mut self, settings: Arc<Settings>) {
-        let info_changed = settings.info != self.settings.info || settings.max_payload != self.settings.max_payload;
-        let auth_changed = !Arc::ptr_eq(&settings.auth, &self.settings.auth);
+        let info_changed = settings.identity != self.settings.identity || settings.max_payload != self.settings.max_payload;
+        let before = Arc::clone(&self.settings.auth);
+        let auth_changed = !Arc::ptr_eq(&settings.auth, &before);
         self.settings = settings;
         let slots: Vec<u32> = self.slots().collect();
         for slot in slots {
             if auth_changed {
-                self.recheck_identity(slot);
+                self.recheck_identity(slot, &before);
             }
             if info_changed {
                 self.send_info_update(slot);

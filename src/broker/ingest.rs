@@ -1,16 +1,24 @@
 //! Received bytes become commands, commands become actions.
 
-use super::auth::{Credentials, Decision, Identity};
+use super::auth::{AuthConfig, Credentials, Decision, Identity};
 use super::close::CloseReason;
 use super::connection::{Phase, pause};
 use super::core::{Core, InfoKind};
 use super::effect::{CloseMode, Effect, LogLevel};
 use super::permissions::SubscribeVerdict;
 use super::subscriptions::{NO_QUEUE, SubId};
-use crate::protocol::{Command, ConnectError, ConnectOptions, ErrorText, ParseError, ParseLimits, render};
+use crate::protocol::render::{self, PermissionsViolation};
+use crate::protocol::{Command, ConnectError, ConnectOptions, ErrorText, ParseError, ParseLimits};
 use crate::subject;
 
 use std::sync::Arc;
+
+/// Nothing secret stays in memory once it was checked.
+fn forget_secrets(options: &mut ConnectOptions) {
+    for secret in [&mut options.pass, &mut options.auth_token, &mut options.jwt, &mut options.sig] {
+        *secret = Box::default();
+    }
+}
 
 /// Queue group names that clients may not use.
 const RESERVED_QUEUE: &[u8] = b"_sys_";
@@ -158,6 +166,12 @@ impl Core {
         }
     }
 
+    pub(super) fn reply_violation(&mut self, slot: u32, violation: &PermissionsViolation<'_>) {
+        let mut line = Vec::with_capacity(96);
+        render::permissions_violation(&mut line, violation);
+        self.reply_line(slot, &line);
+    }
+
     fn reply_ok(&mut self, slot: u32) {
         if self.settings.trace {
             self.trace_out(slot, b"+OK\r\n");
@@ -177,7 +191,7 @@ impl Core {
         };
         // A second CONNECT replaces the options; what it leaves out stays.
         let mut options = conn.options.take().unwrap_or_default();
-        if let Err(error) = ConnectOptions::merge(&mut options, json) {
+        if let Err(error) = options.apply(json) {
             self.refuse_connect(slot, &error);
             return;
         }
@@ -187,23 +201,29 @@ impl Core {
         conn.pedantic = options.pedantic;
         conn.echo = options.echo;
         if again {
-            conn.restrictions = None;
+            conn.identity = None;
+            conn.permissions = None;
             self.drop_subscriptions(slot);
         }
         let credentials = Credentials {
-            user: options.user.take(),
-            password: options.pass.take(),
-            token: options.auth_token.take(),
-            legacy_account: options.account.is_some() || options.new_account.is_some(),
-            nkey: options.nkey.is_some(),
+            user: &options.user,
+            pass: &options.pass,
+            token: &options.auth_token,
+            nkey: &options.nkey,
+            legacy_account: !options.account.is_empty() || options.new_account,
         };
-        options.forget_secrets();
+        let decision = self.settings.auth.check(&credentials);
+        let who = if options.user.is_empty() {
+            "authentication error".to_owned()
+        } else {
+            format!("authentication error - User {:?}", options.user)
+        };
+        forget_secrets(&mut options);
         if let Some(conn) = self.conn_mut(slot) {
             conn.options = Some(options);
         }
-        match self.settings.auth.check(&credentials) {
-            Decision::Accept(identity) => self.accept_identity(slot, Some(identity)),
-            Decision::AcceptAnonymous => self.accept_identity(slot, None),
+        match decision {
+            Decision::Accept(identity) => self.accept_identity(slot, identity),
             Decision::Verify(job) => {
                 let Some(conn) = self.conn_mut(slot) else {
                     return;
@@ -218,7 +238,7 @@ impl Core {
                 });
             }
             Decision::Reject => {
-                self.log_refusal(slot, &credentials);
+                self.log_connection(LogLevel::Error, slot, &who);
                 self.refuse_credentials(slot);
             }
         }
@@ -227,14 +247,6 @@ impl Core {
     fn refuse_connect(&mut self, slot: u32, error: &ConnectError) {
         self.log_connection(LogLevel::Error, slot, &error.to_string());
         self.close(slot, CloseReason::ProtocolViolation, CloseMode::AfterFlush);
-    }
-
-    fn log_refusal(&mut self, slot: u32, credentials: &Credentials) {
-        let who = match &credentials.user {
-            Some(user) => format!("authentication error - User {user:?}"),
-            None => "authentication error".to_owned(),
-        };
-        self.log_connection(LogLevel::Error, slot, &who);
     }
 
     fn refuse_credentials(&mut self, slot: u32) {
@@ -255,7 +267,7 @@ impl Core {
         }
         match identity {
             Some(identity) => {
-                self.accept_identity(slot, Some(identity));
+                self.accept_identity(slot, identity);
                 self.resume(slot, pause::VERIFY);
             }
             None => {
@@ -266,71 +278,59 @@ impl Core {
     }
 
     /// The credentials are good: checks the rest of CONNECT.
-    fn accept_identity(&mut self, slot: u32, identity: Option<Arc<Identity>>) {
-        let header_support = self.settings.headers;
+    fn accept_identity(&mut self, slot: u32, identity: Arc<Identity>) {
+        let header_support = self.settings.identity.headers;
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
         conn.phase = Phase::Open;
         conn.auth_by = 0;
-        if let Some(identity) = identity {
-            conn.restrictions.get_or_insert_default().identity = Some(identity);
-        }
+        conn.set_identity(identity);
         let Some(options) = &conn.options else {
             return;
         };
-        let protocol = options.protocol;
-        conn.async_info = protocol >= 1;
+        conn.async_info = options.protocol >= 1;
         conn.headers = header_support && options.headers;
         conn.no_responders = options.no_responders;
-        let lacks_headers = conn.no_responders && !conn.headers;
-        if !(0..=1).contains(&protocol) {
-            self.close_with_error(
-                slot,
-                ErrorText::InvalidClientProtocol,
-                CloseReason::BadClientProtocolVersion,
-            );
-        } else if lacks_headers {
-            self.close_with_error(
-                slot,
-                ErrorText::NoRespondersRequiresHeaders,
-                CloseReason::NoRespondersRequiresHeaders,
-            );
-        } else {
-            self.reply_ok_if_verbose(slot);
+        match options.refusal(header_support) {
+            None => self.reply_ok_if_verbose(slot),
+            Some(error) => {
+                let reason = match error {
+                    ErrorText::NoRespondersRequiresHeaders => CloseReason::NoRespondersRequiresHeaders,
+                    _ => CloseReason::BadClientProtocolVersion,
+                };
+                self.close_with_error(slot, error, reason);
+            }
         }
     }
 
     /// Without CONNECT, the configured `no_auth_user` is who it is.
     fn use_no_auth_user(&mut self, slot: u32) -> bool {
-        let Some(identity) = self.settings.auth.no_auth_identity() else {
+        let Decision::Accept(identity) = self.settings.auth.check_without_connect() else {
             return false;
         };
         if let Some(conn) = self.conn_mut(slot) {
             conn.phase = Phase::Open;
             conn.auth_by = 0;
-            conn.restrictions.get_or_insert_default().identity = Some(identity);
+            conn.set_identity(identity);
         }
         true
     }
 
-    /// After a reload of the users: who is no longer among them is closed, the
-    /// others get their new permissions.
-    pub(super) fn recheck_identity(&mut self, slot: u32) {
+    /// After a reload of the users: who is no longer among them, or has another
+    /// password now, is closed; the others get their new permissions.
+    pub(super) fn recheck_identity(&mut self, slot: u32, before: &AuthConfig) {
         let auth = Arc::clone(&self.settings.auth);
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
-        let current = conn.identity().cloned();
-        if !auth.auth_required() {
-            conn.restrictions = None;
+        if matches!(conn.phase, Phase::Unauthenticated | Phase::Verifying) {
             return;
         }
-        match auth.same_user(current.as_deref()) {
+        let user = conn.identity.as_ref().map_or("", |identity| &identity.user);
+        match auth.still_accepts(before, user) {
             Some(identity) => {
-                let restrictions = conn.restrictions.get_or_insert_default();
-                **restrictions = super::connection::Restrictions::default();
-                restrictions.identity = Some(identity);
+                conn.set_identity(identity);
                 self.recheck_subscriptions(slot);
             }
             None => self.refuse_credentials(slot),
@@ -350,8 +350,7 @@ impl Core {
             match self.may_subscribe(slot, &subject, &queue) {
                 SubscribeVerdict::Denied => {
                     self.remove_subscription(slot, id);
-                    let line = render::subscription_violation(&subject, &queue);
-                    self.reply_line(slot, &line);
+                    self.reply_violation(slot, &PermissionsViolation::Subscribe { subject: &subject, queue: &queue });
                 }
                 SubscribeVerdict::Allowed => self.subs.get_mut(id).filtered = false,
                 SubscribeVerdict::AllowedFiltered => self.subs.get_mut(id).filtered = true,
@@ -396,11 +395,7 @@ impl Core {
     }
 
     fn may_subscribe(&self, slot: u32, subject: &[u8], queue: &[u8]) -> SubscribeVerdict {
-        let permissions = self
-            .conn(slot)
-            .and_then(|c| c.identity())
-            .and_then(|identity| identity.permissions.as_deref());
-        match permissions {
+        match self.conn(slot).and_then(|c| c.permissions.as_deref()) {
             None => SubscribeVerdict::Allowed,
             Some(permissions) => {
                 permissions.can_subscribe(subject, (!queue.is_empty()).then_some(queue))
@@ -414,16 +409,10 @@ impl Core {
             return;
         };
         let account = conn.account;
-        if !subject::is_valid_subscription(pattern) {
-            self.log_connection(LogLevel::Error, slot, "Invalid Subject");
-            self.reply_error(slot, ErrorText::InvalidSubject);
-            return;
-        }
         if let Some(max) = self.settings.max_subscription_tokens
             && subject::token_count(pattern) > max
         {
-            let line = render::too_many_tokens(pattern);
-            self.reply_line(slot, &line);
+            self.reply_violation(slot, &PermissionsViolation::TooManyTokens { subject: pattern });
             return;
         }
         let verdict = if queue == RESERVED_QUEUE {
@@ -433,8 +422,11 @@ impl Core {
         };
         if verdict == SubscribeVerdict::Denied {
             self.log_subscription_violation(slot, pattern, queue, sid);
-            let line = render::subscription_violation(pattern, queue);
-            self.reply_line(slot, &line);
+            self.reply_violation(slot, &PermissionsViolation::Subscribe { subject: pattern, queue });
+            return;
+        }
+        if !subject::is_valid_subscription(pattern) {
+            self.reply_error(slot, ErrorText::InvalidSubject);
             return;
         }
         let Some(conn) = self.conn(slot) else {
@@ -481,10 +473,10 @@ impl Core {
         let announcement = entry.attach(self.id, &mut self.subs, id);
         self.interest_changed(account, pattern_id);
         if let Some(conn) = self.conns[slot as usize].as_deref_mut() {
-            let seed = self.sid_seed;
+            let hasher = &self.sid_hash;
             let subs = &self.subs;
             conn.sids
-                .insert_unique(hash, id.0, |&id| subject::hash_bytes(seed, subs.sid(SubId(id))));
+                .insert_unique(hash, id.0, |&id| hasher.text(subs.sid(SubId(id))));
         }
         if let Some(announcement) = announcement {
             self.announce(Some(slot), account, pattern, queue, announcement.weight);
@@ -493,7 +485,7 @@ impl Core {
     }
 
     fn hash_sid(&self, sid: &[u8]) -> u64 {
-        subject::hash_bytes(self.sid_seed, sid)
+        self.sid_hash.text(sid)
     }
 
     fn on_unsubscribe(&mut self, slot: u32, sid: &[u8], max: Option<u64>) {

@@ -21,6 +21,7 @@
 //! | `close` | how and why a connection ends |
 //! | `auth`, `permissions` | who may connect, and what they may do |
 
+pub mod auth;
 pub mod close;
 pub mod connection;
 pub mod core;
@@ -29,6 +30,7 @@ mod ingest;
 pub mod interest;
 mod mesh;
 pub mod output;
+pub mod permissions;
 mod publish;
 pub mod route;
 pub mod settings;

@@ -1,7 +1,10 @@
 //! Routing one message to everyone who is to have it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
+use super::auth::{ServerStamp, user_info_json};
 use super::connection::Phase;
 use super::core::{Core, CoreId, Deferred, GLOBAL_ACCOUNT};
 use super::effect::LogLevel;
@@ -9,7 +12,10 @@ use super::output::OutQueue;
 use super::route::{Group, Route};
 use super::subscriptions::{NO_QUEUE, QueueId, SubId};
 use super::wire::{self, MessageRecord};
-use crate::protocol::{ErrorText, Publish, headers, render};
+use crate::protocol::number::push_decimal;
+use crate::protocol::quote::push_quoted;
+use crate::protocol::render::PermissionsViolation;
+use crate::protocol::{ErrorText, Publish, headers};
 use crate::subject;
 
 /// Tails of at least this many bytes are referenced by the connections that
@@ -65,10 +71,10 @@ fn render_tail(out: &mut Vec<u8>, reply: &[u8], header_len: Option<usize>, body:
         out.push(b' ');
     }
     if let Some(len) = header_len {
-        render::decimal(out, len);
+        push_decimal(out, len);
         out.push(b' ');
     }
-    render::decimal(out, body.len());
+    push_decimal(out, body.len());
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(body);
     out.extend_from_slice(b"\r\n");
@@ -78,6 +84,17 @@ fn render_tail(out: &mut Vec<u8>, reply: &[u8], header_len: Option<usize>, body:
 #[inline]
 fn may_be_reserved(subject: &[u8]) -> bool {
     matches!(subject.first(), Some(b'_' | b'$'))
+}
+
+fn is_literal_and_valid(subject: &[u8]) -> bool {
+    subject::is_valid_publish(subject) && subject::is_literal(subject)
+}
+
+/// A subject in the quotes of log lines.
+pub(super) fn quoted(subject: &[u8]) -> String {
+    let mut text = Vec::with_capacity(subject.len() + 2);
+    push_quoted(&mut text, subject);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn is_reserved_subject(subject: &[u8]) -> bool {
@@ -102,7 +119,7 @@ impl Core {
         self.counters.received.bytes += bytes;
         let unusual = conn.verbose
             || conn.pedantic
-            || conn.restrictions.is_some()
+            || conn.permissions.is_some()
             || may_be_reserved(publish.subject)
             || may_be_reserved(publish.reply);
         let echo = conn.echo;
@@ -151,15 +168,14 @@ impl Core {
             return false;
         }
         if is_reserved_reply(publish.reply) {
-            let line = render::publish_reply_violation(publish.reply);
             self.log_publish_violation(slot, publish.reply);
-            self.reply_line(slot, &line);
+            self.reply_violation(slot, &PermissionsViolation::Reply { reply: publish.reply });
             return false;
         }
         let Some(conn) = self.conn(slot) else {
             return false;
         };
-        let invalid = conn.pedantic && !subject::is_literal_publish(publish.subject);
+        let invalid = conn.pedantic && !is_literal_and_valid(publish.subject);
         if conn.verbose {
             self.reply_ok_if_verbose(slot);
         }
@@ -173,32 +189,19 @@ impl Core {
     }
 
     fn may_publish(&mut self, slot: u32, subject: &[u8]) -> bool {
-        let now = self.now.mono_ns;
-        let Some(conn) = self.conn_mut(slot) else {
-            return false;
-        };
-        let Some(restrictions) = conn.restrictions.as_deref_mut() else {
-            return true;
-        };
-        let Some(permissions) = restrictions
-            .identity
-            .as_ref()
-            .and_then(|identity| identity.permissions.as_ref())
-        else {
-            return true;
-        };
-        restrictions.publish_cache.can_publish(permissions, subject)
-            || restrictions.responses.try_use(subject, now)
+        let now = Duration::from_nanos(self.now.mono_ns);
+        self.conn_mut(slot)
+            .and_then(|conn| conn.permissions.as_deref_mut())
+            .is_none_or(|permissions| permissions.may_publish(subject, now))
     }
 
     fn refuse_publish(&mut self, slot: u32, subject: &[u8]) {
         self.log_publish_violation(slot, subject);
-        let line = render::publish_violation(subject);
-        self.reply_line(slot, &line);
+        self.reply_violation(slot, &PermissionsViolation::Publish { subject });
     }
 
     fn log_publish_violation(&mut self, slot: u32, subject: &[u8]) {
-        let subject = render::quoted(subject);
+        let subject = quoted(subject);
         self.log_connection(LogLevel::Error, slot, &format!("Publish Violation - Subject {subject}"));
     }
 
@@ -511,7 +514,7 @@ impl Core {
         self.counters.delivered.bytes += bytes;
         outcome.delivered += 1;
         let full = conn.out.pending() > max_pending;
-        let grants = conn.restrictions.is_some();
+        let grants = conn.permissions.is_some();
         if !conn.dirty {
             conn.dirty = true;
             self.dirty.push(slot);
@@ -529,18 +532,13 @@ impl Core {
     }
 
     /// A message with a reply allows its receiver one answer, if configured.
+    #[cold]
     fn grant_response(&mut self, slot: u32, reply: &[u8]) {
-        let now = self.now.mono_ns;
-        if reply.is_empty() {
-            return;
-        }
-        if let Some(restrictions) = self.conn_mut(slot).and_then(|c| c.restrictions.as_deref_mut())
-            && let Some(permissions) = restrictions
-                .identity
-                .as_ref()
-                .and_then(|identity| identity.permissions.as_ref())
+        let now = Duration::from_nanos(self.now.mono_ns);
+        if !reply.is_empty()
+            && let Some(permissions) = self.conn_mut(slot).and_then(|c| c.permissions.as_deref_mut())
         {
-            restrictions.responses.grant(permissions, reply, now);
+            permissions.delivered(reply, now);
         }
     }
 
@@ -558,8 +556,7 @@ impl Core {
             let queue = self.queues.name(sub.queue);
             let allowed = self
                 .conn(slot)
-                .and_then(|c| c.identity())
-                .and_then(|identity| identity.permissions.as_deref())
+                .and_then(|c| c.permissions.as_deref())
                 .is_none_or(|p| p.can_deliver(message.subject, (!queue.is_empty()).then_some(queue)));
             if !allowed {
                 return false;
@@ -600,18 +597,32 @@ impl Core {
 
     /// Publishes a message of the server itself to one connection's subscription.
     fn answer_user_info(&mut self, slot: u32, reply: &[u8]) -> bool {
-        let Some(conn) = self.conn(slot) else {
+        let Some(identity) = self.conn(slot).and_then(|c| c.identity.clone()) else {
             return false;
         };
-        let body = super::auth::user_info(&self.settings.info, conn.identity().map(|i| &**i), self.now.unix_ns);
+        self.system_sequence += 1;
+        let server = &self.settings.identity;
+        let stamp = ServerStamp {
+            name: server.server_name.clone(),
+            host: server.host.clone(),
+            id: server.server_id.clone(),
+            cluster: String::new(),
+            ver: server.version.clone(),
+            jetstream: false,
+            flags: 0,
+            seq: self.system_sequence,
+            time: crate::monitor::format::rfc3339(self.now.unix_ns),
+        };
+        let json = user_info_json(&stamp, &identity);
+        let body = json.as_bytes();
         let mut tail = Vec::with_capacity(body.len() + 16);
-        render_tail(&mut tail, b"", None, &body);
+        render_tail(&mut tail, b"", None, body);
         let mut message = Message {
             account: GLOBAL_ACCOUNT,
             subject: reply,
             reply: b"",
             header_len: None,
-            body: &body,
+            body,
             tail: &tail,
             shared: None,
             headless: None,

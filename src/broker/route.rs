@@ -5,7 +5,7 @@ use hashbrown::HashTable;
 use super::core::CoreId;
 use super::interest::{Account, Target};
 use super::subscriptions::{QueueId, SubId, Subscriptions};
-use crate::subject::hash_bytes;
+use crate::subject::TextHash;
 
 /// Subjects whose route a core remembers. Publishing more distinct subjects
 /// than that costs a match each; memory does not grow.
@@ -118,7 +118,7 @@ struct Entry {
 
 /// Routes by subject, bounded, with second-chance eviction.
 pub struct RouteCache {
-    seed: u64,
+    hash: TextHash,
     table: HashTable<u32>,
     entries: Vec<Entry>,
     free: Vec<u32>,
@@ -137,15 +137,15 @@ pub struct RouteRef(u32);
 
 const SCRATCH: RouteRef = RouteRef(u32::MAX);
 
-fn key(seed: u64, account: u16, subject: &[u8]) -> u64 {
-    hash_bytes(seed ^ u64::from(account), subject)
+fn key(hash: &TextHash, account: u16, subject: &[u8]) -> u64 {
+    hash.edge(u32::from(account), subject)
 }
 
 impl RouteCache {
     /// An empty cache; `seed` keys its hash.
     pub fn new(seed: u64) -> Self {
         Self {
-            seed,
+            hash: TextHash::with_seed(seed),
             table: HashTable::new(),
             entries: Vec::new(),
             free: Vec::new(),
@@ -187,7 +187,7 @@ impl RouteCache {
         subs: &Subscriptions,
         subject: &[u8],
     ) -> RouteRef {
-        let hash = key(self.seed, account_id, subject);
+        let hash = key(&self.hash, account_id, subject);
         let found = self.table.find(hash, |&at| {
             let entry = &self.entries[at as usize];
             entry.account == account_id && entry.subject == subject
@@ -234,10 +234,10 @@ impl RouteCache {
         entry.generation = account.generation;
         entry.used = false;
         std::mem::swap(&mut entry.route, &mut self.scratch);
-        let (entries, seed) = (&self.entries, self.seed);
+        let (entries, hasher) = (&self.entries, &self.hash);
         self.table.insert_unique(hash, at, |&at| {
             let entry = &entries[at as usize];
-            key(seed, entry.account, &entry.subject)
+            key(hasher, entry.account, &entry.subject)
         });
         RouteRef(at)
     }
@@ -278,7 +278,7 @@ impl RouteCache {
 
     fn evict(&mut self, at: u32) {
         let entry = &self.entries[at as usize];
-        let hash = key(self.seed, entry.account, &entry.subject);
+        let hash = key(&self.hash, entry.account, &entry.subject);
         if let Ok(found) = self.table.find_entry(hash, |&other| other == at) {
             found.remove();
         }
@@ -286,7 +286,7 @@ impl RouteCache {
 
     /// Forgets the route of one subject, whose literal interest changed.
     pub fn forget(&mut self, account: u16, subject: &[u8]) {
-        let hash = key(self.seed, account, subject);
+        let hash = key(&self.hash, account, subject);
         let found = self.table.find_entry(hash, |&at| {
             let entry = &self.entries[at as usize];
             entry.account == account && entry.subject == subject

@@ -6,11 +6,59 @@ use std::time::Duration;
 use super::auth::AuthConfig;
 use crate::protocol::ServerInfo;
 
+/// Who this server is, as INFO tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerIdentity {
+    /// Public nkey of this process, `N...`.
+    pub server_id: String,
+    /// Configured name, else the id.
+    pub server_name: String,
+    /// The version of nats-server whose features are offered; clients gate on it.
+    pub version: String,
+    /// Commit of this build, shortened; may be empty.
+    pub git_commit: String,
+    /// What built it: the field is called `go` and cannot be left out.
+    pub compiler: String,
+    pub host: String,
+    pub port: u16,
+    /// Headers are supported.
+    pub headers: bool,
+    /// Addresses for clients to reconnect to.
+    pub connect_urls: Vec<String>,
+    /// Public x25519 key, `X...`.
+    pub xkey: String,
+}
+
+impl ServerIdentity {
+    /// The part of INFO that all connections share.
+    pub fn info(&self) -> ServerInfo<'_> {
+        ServerInfo {
+            server_id: &self.server_id,
+            server_name: &self.server_name,
+            version: &self.version,
+            proto: 1,
+            git_commit: &self.git_commit,
+            go: &self.compiler,
+            host: &self.host,
+            port: self.port,
+            headers: self.headers,
+            connect_urls: &self.connect_urls,
+            api_lvl: API_LEVEL,
+            xkey: &self.xkey,
+            ..ServerInfo::default()
+        }
+    }
+}
+
+/// The JetStream API level of the version in INFO; nats-server 2.15 announces it
+/// with JetStream off, too.
+pub const API_LEVEL: u64 = 5;
+
 /// Immutable settings, shared by all cores; a reload hands out new ones.
 #[derive(Clone)]
 pub struct Settings {
-    /// Fields of INFO that are the same for every connection.
-    pub info: ServerInfo,
+    /// Who this server is.
+    pub identity: ServerIdentity,
     /// Longest arguments of a control line, in bytes.
     pub max_control_line: usize,
     /// Largest headers plus payload, in bytes; -1 for no limit.
@@ -31,8 +79,6 @@ pub struct Settings {
     pub write_timeout_retry: bool,
     /// Drop messages for slow readers instead of slowing the publisher down.
     pub no_fast_producer_stall: bool,
-    /// Clients may use headers.
-    pub headers: bool,
     /// Who may connect.
     pub auth: Arc<AuthConfig>,
     /// Log protocol lines.

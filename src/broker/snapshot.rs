@@ -48,7 +48,7 @@ impl Core {
 
     fn snapshot(&self, conn: &Connection, figures: ConnFigures, reason: &str, with_subs: bool) -> ConnSnapshot {
         let options = conn.options.as_deref();
-        let text = |field: Option<&Option<String>>| field.cloned().flatten().unwrap_or_default();
+        let text = |field: Option<&Box<str>>| field.map(|text| text.to_string()).unwrap_or_default();
         let subs = if with_subs {
             conn.sids
                 .iter()
@@ -67,7 +67,7 @@ impl Core {
             name: text(options.map(|o| &o.name)),
             lang: text(options.map(|o| &o.lang)),
             version: text(options.map(|o| &o.version)),
-            authorized_user: conn.identity().map(|i| i.user.clone()).unwrap_or_default(),
+            authorized_user: conn.identity.as_ref().map(|i| i.user.clone()).unwrap_or_default(),
             account: self.account_name(conn).to_owned(),
             subs,
         }
@@ -96,7 +96,7 @@ impl Core {
     pub fn offer_connections(&self, collector: &mut Collector, with_subs: bool) {
         for conn in self.live() {
             let figures = self.figures(conn, None);
-            let user = conn.identity().map_or("", |i| i.user.as_str());
+            let user = conn.identity.as_ref().map_or("", |i| i.user.as_str());
             collector.offer(&figures, self.account_name(conn), user, "", || {
                 self.snapshot(conn, figures, "", with_subs)
             });
@@ -112,7 +112,7 @@ impl Core {
         slow.into_iter()
             .map(|conn| SlowConsumerSnapshot {
                 cid: conn.cid,
-                name: conn.options.as_ref().and_then(|o| o.name.clone()).unwrap_or_default(),
+                name: conn.options.as_ref().map(|o| o.name.to_string()).unwrap_or_default(),
                 account: self.account_name(conn).to_owned(),
                 core: self.id.index(),
                 pending_bytes: conn.out.pending() as u64,

@@ -5,9 +5,26 @@
 use super::connection::Connection;
 use super::core::Core;
 use super::effect::{Effect, LogLevel};
-use super::publish::Message;
+use super::publish::{Message, quoted};
 use super::subscriptions::SubId;
-use crate::protocol::{Command, render};
+use crate::protocol::Command;
+
+/// CONNECT's JSON without its secrets.
+fn redacted(json: &[u8]) -> String {
+    const SECRETS: [&str; 4] = ["pass", "auth_token", "jwt", "sig"];
+    match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(json) {
+        Ok(mut fields) => {
+            for (name, value) in &mut fields {
+                if SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
+                    *value = "[REDACTED]".into();
+                }
+            }
+            serde_json::Value::Object(fields).to_string()
+        }
+        // What cannot be read cannot be redacted.
+        Err(_) => "[unreadable]".to_owned(),
+    }
+}
 
 /// How log lines name a connection: `127.0.0.1:5 - cid:1 - "v1:lang:name" - "$G/user:x"`.
 fn label(conn: &Connection, account: &str) -> String {
@@ -17,15 +34,15 @@ fn label(conn: &Connection, account: &str) -> String {
     if let Some(options) = &conn.options {
         let parts: Vec<&str> = [&options.version, &options.lang, &options.name]
             .into_iter()
-            .filter_map(|part| part.as_deref())
+            .map(|part| &**part)
             .filter(|part| !part.is_empty())
             .collect();
         if !parts.is_empty() {
-            let version = if options.version.as_deref().is_some_and(|v| !v.is_empty()) { "v" } else { "" };
+            let version = if options.version.is_empty() { "" } else { "v" };
             let _ = write!(label, " - \"{version}{}\"", parts.join(":"));
         }
     }
-    if let Some(identity) = conn.identity() {
+    if let Some(identity) = conn.identity.as_ref().filter(|i| !i.user.is_empty()) {
         let _ = write!(label, " - \"{account}/user:{}\"", identity.user);
     }
     label
@@ -51,11 +68,11 @@ impl Core {
 
     pub(super) fn log_subscription_violation(&mut self, slot: u32, subject: &[u8], queue: &[u8], sid: &[u8]) {
         let sid = String::from_utf8_lossy(sid);
-        let subject = render::quoted(subject);
+        let subject = quoted(subject);
         let text = if queue.is_empty() {
             format!("Subscription Violation - Subject {subject}, SID {sid}")
         } else {
-            let queue = render::quoted(queue);
+            let queue = quoted(queue);
             format!("Subscription Violation - Subject {subject}, Queue: {queue}, SID {sid}")
         };
         self.log_connection(LogLevel::Error, slot, &text);
@@ -66,7 +83,7 @@ impl Core {
     pub(super) fn trace_in(&mut self, slot: u32, command: &Command<'_>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let line = match command {
-            Command::Connect(json) => format!("CONNECT {}", render::redact_connect(json)),
+            Command::Connect(json) => format!("CONNECT {}", redacted(json)),
             Command::Publish(publish) => {
                 let mut line = format!(
                     "{} {}",

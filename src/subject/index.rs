@@ -33,7 +33,7 @@ use std::fmt;
 use self::arena::{Arena, Block};
 use self::id_table::IdTable;
 use self::slab::Slab;
-use self::text_hash::TextHash;
+pub use self::text_hash::TextHash;
 use self::trie::Trie;
 use super::token::{is_literal, is_valid_publish, is_valid_subscription};
 

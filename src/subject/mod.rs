@@ -16,7 +16,7 @@ mod index;
 mod relation;
 mod token;
 
-pub use index::{Index, IndexFull, PatternId};
+pub use index::{Index, IndexFull, PatternId, TextHash};
 pub use relation::{is_subset, matches, overlaps};
 pub use token::{
     SEPARATOR, TAIL, Tokens, WILDCARD, is_literal, is_valid_publish, is_valid_subscription,

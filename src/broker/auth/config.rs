@@ -283,6 +283,26 @@ impl AuthConfig {
         }
     }
 
+    /// After a reload: who a client let in by `before` as `user` is now, or
+    /// `None` if its credentials would not be accepted any more.
+    pub fn still_accepts(&self, before: &Self, user: &str) -> Option<Arc<Identity>> {
+        match (&self.method, &before.method) {
+            (Method::Open, _) => Some(Arc::new(Identity {
+                user: user.to_owned(),
+                account: Arc::clone(&self.account),
+                permissions: None,
+            })),
+            (Method::Token(token), Method::Token(old)) if token == old => {
+                Some(Arc::clone(&self.anonymous))
+            }
+            (Method::Users { users, .. }, Method::Users { users: old, .. }) => {
+                let (now, then) = (users.get(user)?, old.get(user)?);
+                (now.password == then.password).then(|| Arc::clone(&now.identity))
+            }
+            _ => None,
+        }
+    }
+
     /// Decides for a client whose first verb is not CONNECT.
     pub fn check_without_connect(&self) -> Decision {
         match &self.method {

@@ -11,13 +11,14 @@ use foldhash::quality::FoldHasher;
 /// The `quality` variant, because [`IdTable`](super::id_table::IdTable) uses bits
 /// from all over the hash.
 #[derive(Clone, Debug)]
-pub(super) struct TextHash {
+pub struct TextHash {
     shared: SharedSeed,
     seed: u64,
 }
 
 impl TextHash {
-    pub(super) const fn with_seed(seed: u64) -> Self {
+    /// A hash keyed by `seed`.
+    pub const fn with_seed(seed: u64) -> Self {
         Self {
             shared: SharedSeed::from_u64(seed),
             seed,
@@ -25,15 +26,17 @@ impl TextHash {
     }
 
     #[inline]
-    pub(super) fn text(&self, text: &[u8]) -> u64 {
+    /// Hash of a text.
+    pub fn text(&self, text: &[u8]) -> u64 {
         let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
         hasher.write(text);
         hasher.finish()
     }
 
-    /// Hash of a token below a node of the trie.
+    /// Hash of a text that belongs to a number: a token below a node of the trie,
+    /// a subject of an account.
     #[inline]
-    pub(super) fn edge(&self, parent: u32, token: &[u8]) -> u64 {
+    pub fn edge(&self, parent: u32, token: &[u8]) -> u64 {
         let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
         hasher.write_u32(parent);
         hasher.write(token);
