@@ -41,11 +41,6 @@ impl IdTable {
         }
     }
 
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// The id with this hash for which `is_key` holds.
     #[inline]
     pub(super) fn find(&self, hash: u64, mut is_key: impl FnMut(u32) -> bool) -> Option<u32> {
@@ -199,7 +194,7 @@ mod tests {
             assert!(id + 1 == COUNT || contains(&table, COUNT - 1));
         }
         assert!(!table.remove(mix(0), 0, mix));
-        assert!(table.is_empty());
+        assert_eq!(table.len, 0);
         assert_eq!(table.bucket_bytes, actual_bucket_bytes(&table));
         assert!(table.memory_bytes() < full / 10);
     }
