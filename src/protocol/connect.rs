@@ -3,8 +3,6 @@
 //! Decoded as nats-server 2.15.1 does: keys match in any case, unknown keys are ignored, `null`
 //! and absent keys leave a field as it was, the last of equal keys counts, and a value of the
 //! wrong type refuses the whole command. Input is bounded by the control line.
-//!
-//! Known difference: a TAB or CR inside a string is let through.
 
 use std::fmt;
 
@@ -137,9 +135,7 @@ impl ConnectOptions {
     /// # Errors
     /// [`ConnectError`] if the text is no JSON object (or `null`) of the expected types.
     pub fn apply(&mut self, json: &[u8]) -> Result<(), ConnectError> {
-        // The decoder reads strings as raw bytes, which skips its own check.
-        let control = |&byte: &u8| byte < b' ' && !b"\t\r\n".contains(&byte);
-        if let Some(column) = json.iter().position(control) {
+        if let Some(column) = control_in_string(json) {
             return Err(ConnectError::Syntax { column });
         }
         let mut decoder = serde_json::Deserializer::from_slice(json);
@@ -148,13 +144,13 @@ impl ConnectOptions {
         Ok(())
     }
 
-    /// Why these options are refused with an `-ERR` before authentication, if they are:
-    /// `server_headers` is false with `no_header_support`.
+    /// Why these options are refused with an `-ERR`, if they are. `server_headers` is false with
+    /// `no_header_support`. To be asked after authentication, whose failure counts first.
     pub fn refusal(&self, server_headers: bool) -> Option<ErrorText> {
-        if !(0..=1).contains(&self.protocol) {
-            Some(ErrorText::InvalidClientProtocol)
-        } else if !self.account.is_empty() || self.new_account {
+        if !self.account.is_empty() || self.new_account {
             Some(ErrorText::AuthorizationViolation)
+        } else if !(0..=1).contains(&self.protocol) {
+            Some(ErrorText::InvalidClientProtocol)
         } else if self.no_responders && !(self.headers && server_headers) {
             Some(ErrorText::NoRespondersRequiresHeaders)
         } else {
@@ -208,6 +204,21 @@ impl fmt::Debug for ConnectOptions {
             .field("no_responders", &self.no_responders)
             .finish_non_exhaustive()
     }
+}
+
+/// Position of a raw control character inside a string. The decoder reads strings as raw bytes,
+/// which skips its own check.
+fn control_in_string(json: &[u8]) -> Option<usize> {
+    let (mut inside, mut escaped) = (false, false);
+    json.iter().position(|&byte| {
+        if inside && byte < b' ' {
+            return true;
+        }
+        let quote = byte == b'"' && !escaped;
+        escaped = inside && byte == b'\\' && !escaped;
+        inside ^= quote;
+        false
+    })
 }
 
 fn set<'de, A, T>(map: &mut A, field: &mut T) -> Result<(), A::Error>
@@ -417,6 +428,7 @@ mod tests {
             r#"{"import":{"allow":[5]}}"#,
             r#"{"export":{"deny":"a"}}"#,
             "{\"name\":\"a\u{1}b\"}",
+            "{\"name\":\"\\\"a\tb\"}",
             r#"{"verbose":false,"verbose":5,"a":1}"#,
             "\u{feff}{}",
         ] {
@@ -447,7 +459,7 @@ mod tests {
             let json = format!("{{\"protocol\":{protocol}}}");
             assert_eq!(refusal(&json), Some(ErrorText::InvalidClientProtocol));
         }
-        let account = refusal(r#"{"account":"x"}"#);
+        let account = refusal(r#"{"account":"x","protocol":2,"no_responders":true}"#);
         assert_eq!(account, Some(ErrorText::AuthorizationViolation));
         let headers = Some(ErrorText::NoRespondersRequiresHeaders);
         assert_eq!(refusal(r#"{"no_responders":true}"#), headers);

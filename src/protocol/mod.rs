@@ -16,6 +16,7 @@ pub mod parser;
 pub mod quote;
 pub mod render;
 mod scan;
+mod scan_publish;
 
 #[cfg(test)]
 mod parser_model;

@@ -3,6 +3,7 @@
 use super::command::{Command, Verb};
 use super::parse_error::ParseError;
 use super::scan::{Incomplete, ParseLimits, Scan, scan};
+use super::scan_publish::canonical_publish;
 
 /// Capacity of the carry-over that is kept from one cut command to the next, in bytes, so that a
 /// stream of messages cut by the ends of receive buffers does not allocate for each.
@@ -53,8 +54,23 @@ impl Parser {
         input: &'p [u8],
         limits: &ParseLimits,
     ) -> (usize, Result<Option<Command<'p>>, ParseError>) {
+        // All that most calls execute, in one stretch.
+        if self.carry.is_empty()
+            && let Some((taken, publish)) = canonical_publish(input, limits)
+        {
+            return (taken, Ok(Some(Command::Publish(publish))));
+        }
+        self.next_in_general(input, limits)
+    }
+
+    fn next_in_general<'p>(
+        &'p mut self,
+        input: &'p [u8],
+        limits: &ParseLimits,
+    ) -> (usize, Result<Option<Command<'p>>, ParseError>) {
         if self.handed_out {
             self.recycle();
+            return self.next(input, limits);
         }
         if self.carry.is_empty() {
             return self.next_in_place(input, limits);

@@ -61,9 +61,6 @@ pub(super) enum Incomplete {
 
 /// Parses the command at the start of `bytes`.
 pub(super) fn scan<'a>(bytes: &'a [u8], limits: &ParseLimits) -> Result<Scan<'a>, ParseError> {
-    if let Some((taken, publish)) = canonical_publish(bytes, limits) {
-        return Ok(Scan::Command(taken, Command::Publish(publish)));
-    }
     let verb = match Verb::recognise(bytes) {
         Recognised::Verb(verb) => verb,
         Recognised::Partial => return Ok(Scan::Incomplete(Incomplete::Verb)),
@@ -133,7 +130,7 @@ pub(super) fn scan<'a>(bytes: &'a [u8], limits: &ParseLimits) -> Result<Scan<'a>
     Ok(Scan::Command(end, command))
 }
 
-const CRLF: &[u8; 2] = b"\r\n";
+pub(super) const CRLF: &[u8; 2] = b"\r\n";
 
 fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
@@ -305,99 +302,4 @@ impl PublishHead {
                 && header_len != Some(0),
         })
     }
-}
-
-/// The hot path: a whole `PUB` with a canonical line, in one pass and without looking for the
-/// line end first. Anything else, however slightly off, is `None` and goes the general way,
-/// which decides; so this may be incomplete but never disagree.
-#[inline]
-fn canonical_publish<'a>(bytes: &'a [u8], limits: &ParseLimits) -> Option<(usize, Publish<'a>)> {
-    let (verb, rest) = bytes.split_first_chunk::<4>()?;
-    // Clearing the case bit maps nothing but the letters' other case onto the letters.
-    if u32::from_le_bytes(*verb) & 0xFFDF_DFDF != u32::from_le_bytes(*b"PUB ") {
-        return None;
-    }
-    let subject_end = token_end(rest)?;
-    if subject_end == 0 || rest[subject_end] != b' ' {
-        return None;
-    }
-    let mut at = subject_end + 1;
-    let mut reply = &rest[..0];
-    let (size, digits) = match canonical_size(&rest[at..]) {
-        Some(found) => found,
-        None => {
-            let end = at + token_end(&rest[at..])?;
-            if end == at || rest[end] != b' ' {
-                return None;
-            }
-            reply = &rest[at..end];
-            at = end + 1;
-            canonical_size(&rest[at..])?
-        }
-    };
-    let arguments = at + digits;
-    if arguments > limits.max_control_line
-        || (limits.max_payload >= 0 && i64::from(size) > limits.max_payload)
-    {
-        return None;
-    }
-    let body_start = arguments + CRLF.len();
-    let body_end = body_start + size as usize;
-    let end = body_end + CRLF.len();
-    if rest.get(body_end..end)? != CRLF {
-        return None;
-    }
-    let publish = Publish {
-        subject: &rest[..subject_end],
-        reply,
-        header_len: None,
-        body: &rest[body_start..body_end],
-        tail: Some(&rest[subject_end..end]),
-    };
-    Some((verb.len() + end, publish))
-}
-
-/// A size without leading zeros that CRLF follows, and its number of digits.
-#[inline]
-fn canonical_size(bytes: &[u8]) -> Option<(u32, usize)> {
-    let window = &bytes[..bytes.len().min(super::number::MAX_SIZE_DIGITS + 1)];
-    let mut size = 0u32;
-    let mut digits = 0;
-    for &byte in window {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        // Ten digits can pass 2^32; the length check below refuses them.
-        size = size.wrapping_mul(10).wrapping_add(u32::from(digit));
-        digits += 1;
-    }
-    if digits == 0
-        || digits > super::number::MAX_SIZE_DIGITS
-        || (digits > 1 && bytes[0] == b'0')
-        || bytes.get(digits..digits + 2)? != CRLF
-    {
-        return None;
-    }
-    Some((size, digits))
-}
-
-/// Position of the first byte at or below SPACE, eight bytes at a time.
-#[inline]
-fn token_end(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGH_BITS: u64 = ONES << 7;
-    let mut at = 0;
-    while let Some(chunk) = bytes[at..].first_chunk::<8>() {
-        let word = u64::from_le_bytes(*chunk);
-        // The high bit of each byte below 0x21 is set; borrows can also set it in bytes above
-        // the lowest such one, never below it, and only the lowest is used.
-        let found = word.wrapping_sub(ONES * 0x21) & !word & HIGH_BITS;
-        if found != 0 {
-            return Some(at + found.trailing_zeros() as usize / 8);
-        }
-        at += 8;
-    }
-    let rest = bytes[at..].iter().position(|&byte| byte <= b' ')?;
-    Some(at + rest)
 }
