@@ -29,3 +29,6 @@ pub use closed::ClosedRing;
 pub use request::{Needs, Request, RequestStats};
 pub use response::Response;
 pub use snapshot::Snapshot;
+
+#[cfg(test)]
+mod tests;
