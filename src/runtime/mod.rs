@@ -1,1 +1,16 @@
 //! Threads, rings, sockets, clocks and files: the only layer that does I/O.
+
+pub mod buffer_ring;
+pub mod links;
+pub mod net_event;
+pub mod net_ring;
+mod operation;
+pub mod parker;
+pub mod send_buffer;
+mod sleep_flag;
+mod submission;
+
+/// The atomics of [`sleep_flag`], by a name that its loom model can replace.
+mod atomics {
+    pub use std::sync::atomic::{AtomicBool, Ordering, fence};
+}
