@@ -7,6 +7,7 @@ use super::core::{Core, InfoKind};
 use super::effect::{CloseMode, Effect, LogLevel};
 use super::permissions::SubscribeVerdict;
 use super::subscriptions::{NO_QUEUE, SubId};
+use crate::protocol::info::tolerated_from_client;
 use crate::protocol::render::{self, PermissionsViolation};
 use crate::protocol::{Command, ConnectError, ConnectOptions, ErrorText, ParseError, ParseLimits};
 use crate::subject;
@@ -125,13 +126,21 @@ impl Core {
     }
 
     fn parse_error(&mut self, slot: u32, error: ParseError) {
-        let (reason, level) = match error {
-            ParseError::MaxPayload { .. } => (CloseReason::MaxPayloadExceeded, LogLevel::Error),
-            ParseError::MaxControlLine { .. } => (CloseReason::MaxControlLineExceeded, LogLevel::Error),
-            ParseError::UnknownOperation => (CloseReason::ProtocolViolation, LogLevel::Error),
-            _ => (CloseReason::ProtocolViolation, LogLevel::Error),
+        let reason = match error {
+            ParseError::MaxPayload { .. } => CloseReason::MaxPayloadExceeded,
+            ParseError::MaxControlLine { .. } => CloseReason::MaxControlLineExceeded,
+            ParseError::UnknownOperation | ParseError::ProtocolViolation { .. } => {
+                CloseReason::ProtocolViolation
+            }
         };
-        self.log_connection(level, slot, &error.to_string());
+        if self.conn(slot).is_some_and(|c| c.phase == Phase::Unauthenticated)
+            && !matches!(error, ParseError::MaxControlLine { .. })
+        {
+            // Whatever it was, it was not CONNECT.
+            self.refuse_credentials(slot);
+            return;
+        }
+        self.log_connection(LogLevel::Error, slot, &error.to_string());
         match error.error() {
             Some(error) => self.close_with_error(slot, error, reason),
             None => self.close(slot, reason, CloseMode::AfterFlush),
@@ -162,7 +171,12 @@ impl Core {
                 self.log_connection(LogLevel::Error, slot, &format!("Client Error {text}"));
                 self.close(slot, CloseReason::ParseError, CloseMode::AfterFlush);
             }
-            Command::Ok | Command::Info(_) => {}
+            Command::Info(json) => {
+                if !tolerated_from_client(json) {
+                    self.close(slot, CloseReason::ProtocolViolation, CloseMode::AfterFlush);
+                }
+            }
+            Command::Ok => {}
         }
     }
 

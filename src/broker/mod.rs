@@ -46,4 +46,5 @@ pub use self::close::CloseReason;
 pub use self::core::{Core, CoreId, Now};
 pub use self::effect::{CloseMode, Effect, LogLevel};
 pub use self::output::{Batch, Segment};
-pub use self::settings::Settings;
+pub use self::settings::{ServerIdentity, Settings};
+pub use self::snapshot::SubscriptionFilter;

@@ -7,19 +7,21 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::control::{Call, ControlSender};
+use super::control::{Calls, ControlEvent, ControlSender, CoreHandle};
 use super::figures::Figures;
 use super::leaving::{Leaving, Step};
-use super::links::NodeLinks;
+use super::links::{LinkConfig, LinkReceiver, LinkSender};
 use super::loads::Loads;
-use super::net_ring::{End, Event, NetRing};
-use super::parker::Parker;
+use super::net_event::{End, Event};
+use super::net_ring::NetRing;
+use super::parker::{Parked, Parker};
+use bytes::Bytes;
+
 use crate::broker::{Batch, CloseMode, Core, CoreId, Effect};
 use crate::protocol::ErrorText;
 
@@ -44,7 +46,7 @@ pub struct Acceptor {
     pub loads: Arc<Loads>,
     pub max_connections: Option<usize>,
     /// One for each core, the own one included.
-    pub cores: Vec<super::control::CoreHandle>,
+    pub cores: Vec<CoreHandle>,
     retry_at: Option<u64>,
 }
 
@@ -53,7 +55,7 @@ impl Acceptor {
         listener: OwnedFd,
         loads: Arc<Loads>,
         max_connections: Option<usize>,
-        cores: Vec<super::control::CoreHandle>,
+        cores: Vec<CoreHandle>,
     ) -> Self {
         Self {
             listener: Some(listener),
@@ -69,11 +71,12 @@ impl Acceptor {
 pub struct Driver {
     pub core: Core,
     ring: NetRing<Batch>,
-    links: NodeLinks<bytes::Bytes>,
+    to: Vec<Option<LinkSender<Bytes>>>,
+    from: Vec<Option<LinkReceiver<Bytes>>>,
     parker: Parker,
     clock: Clock,
     spin: Spin,
-    calls: Receiver<Call>,
+    calls: Calls,
     control: ControlSender,
     loads: Arc<Loads>,
     pub acceptor: Option<Acceptor>,
@@ -96,11 +99,12 @@ pub struct Driver {
 pub struct Parts {
     pub core: Core,
     pub ring: NetRing<Batch>,
-    pub links: NodeLinks<bytes::Bytes>,
+    pub to: Vec<Option<LinkSender<Bytes>>>,
+    pub from: Vec<Option<LinkReceiver<Bytes>>>,
     pub parker: Parker,
     pub clock: Clock,
     pub spin: Spin,
-    pub calls: Receiver<Call>,
+    pub calls: Calls,
     pub control: ControlSender,
     pub loads: Arc<Loads>,
     pub acceptor: Option<Acceptor>,
@@ -113,7 +117,8 @@ impl Driver {
         Self {
             core: parts.core,
             ring: parts.ring,
-            links: parts.links,
+            to: parts.to,
+            from: parts.from,
             parker: parts.parker,
             clock: parts.clock,
             spin: parts.spin,
@@ -145,6 +150,8 @@ impl Driver {
                 .listen(CLIENT_LISTENER, listener)
                 .map_err(|refused| io::Error::other(format!("{:?}", refused.reason)))?;
         }
+        self.figures.started = self.clock.now().mono_ns;
+        self.figures.window_began = self.figures.started;
         let mut idle_since: Option<u64> = None;
         let mut turns = 0u32;
         loop {
@@ -180,23 +187,16 @@ impl Driver {
         if let Some(deadline) = self.next_deadline() {
             self.ring.set_timer(Duration::from_nanos(deadline));
         }
-        self.parker.announce();
-        let quiet = self.ring.listen_for_work()? && self.links.is_idle() && !self.core.has_backlog();
-        // A call's sender writes the channel before it looks whether we sleep.
-        let called = self.calls.try_recv().ok();
-        if quiet && called.is_none() {
+        let (from, calls) = (&self.from, &self.calls);
+        let nothing = || calls.is_empty() && from.iter().flatten().all(LinkReceiver::is_empty);
+        let before = self.now;
+        let parked = self.parker.park(&mut self.ring, nothing).await?;
+        let slept = parked == Parked::Slept;
+        if slept {
             self.figures.parks += 1;
-            let before = self.now;
-            self.parker.park().await?;
-            self.now = self.clock.now().mono_ns;
-            self.figures.slept_ns += self.now - before;
+            self.figures.slept_ns += self.clock.now().mono_ns - before;
         }
-        self.parker.retract();
-        self.ring.stop_listening_for_work();
-        if let Some(call) = called {
-            self.run_call(call);
-        }
-        Ok(quiet)
+        Ok(slept)
     }
 
     fn next_deadline(&self) -> Option<u64> {
@@ -215,8 +215,8 @@ impl Driver {
             self.on_event(event);
         }
         worked |= self.receive_from_cores();
-        while let Ok(call) = self.calls.try_recv() {
-            self.run_call(call);
+        while let Some(call) = self.calls.next() {
+            call(self);
             worked = true;
         }
         if self.core.next_deadline().is_some_and(|at| at <= self.now) {
@@ -226,7 +226,8 @@ impl Driver {
         self.core.finish_turn();
         worked |= self.core.has_backlog();
         let sends = self.flush();
-        self.send_to_cores();
+        // The receiver does not tell when it made room: look again next turn.
+        worked |= self.send_to_cores();
         self.carry_out_effects();
         self.continue_leaving();
         self.retry_accept();
@@ -236,10 +237,6 @@ impl Driver {
             self.figures.turn(end - self.now, completions, sends);
         }
         Ok(worked)
-    }
-
-    fn run_call(&mut self, call: Call) {
-        call(self);
     }
 
     fn on_event(&mut self, event: Event<Batch>) {
@@ -342,76 +339,69 @@ impl Driver {
         self.core.open_connections() == 0 && self.leaving.is_empty() && self.effects.is_empty()
     }
 
+    /// Always empties the rings: a core that stopped to read while its own
+    /// output waits would stop the core that waits for it.
     fn receive_from_cores(&mut self) -> bool {
         let mut worked = false;
-        let me = usize::from(self.core.id().0);
-        for from in 0..self.partial.len() {
-            if from == me {
+        for (from, receiver) in self.from.iter_mut().enumerate() {
+            let Some(receiver) = receiver else { continue };
+            if receiver.is_empty() {
                 continue;
             }
+            worked = true;
             let id = CoreId(from as u8);
-            let receiver = self.links.receiver(from);
+            let (core, partial) = (&mut self.core, &mut self.partial[from]);
+            let mut bodies = false;
             while let Some(body) = receiver.pop_parcel() {
-                self.core.receive_parcel(id, body);
-                worked = true;
+                core.receive_parcel(id, body);
+                bodies = true;
             }
-            let core = &mut self.core;
-            let partial = &mut self.partial[from];
-            let taken = receiver.read(|first, second| {
-                if partial.is_empty() && second.is_empty() {
-                    let used = core.receive_records(id, first);
-                    // What is left is a record that is not complete; it stays in the ring.
-                    return used;
-                }
-                partial.extend_from_slice(first);
-                partial.extend_from_slice(second);
+            if bodies && !partial.is_empty() {
                 let used = core.receive_records(id, partial);
                 partial.drain(..used);
+            }
+            receiver.read(|first, second| {
+                for part in [first, second] {
+                    if partial.is_empty() {
+                        let used = core.receive_records(id, part);
+                        partial.extend_from_slice(&part[used..]);
+                    } else {
+                        partial.extend_from_slice(part);
+                        let used = core.receive_records(id, partial);
+                        partial.drain(..used);
+                    }
+                }
                 first.len() + second.len()
             });
-            if taken == 0 && receiver.is_full() {
-                // A record larger than the ring: move what is there aside.
-                receiver.read(|first, second| {
-                    partial.extend_from_slice(first);
-                    partial.extend_from_slice(second);
-                    first.len() + second.len()
-                });
-                worked = true;
-            }
-            worked |= taken > 0;
         }
         worked
     }
 
-    fn send_to_cores(&mut self) {
-        let me = usize::from(self.core.id().0);
-        for to in 0..self.partial.len() {
-            if to == me {
-                continue;
-            }
+    /// Moves what waits for other cores into their rings, as far as there is
+    /// room. Returns whether some is left.
+    fn send_to_cores(&mut self) -> bool {
+        let mut left = false;
+        for (to, sender) in self.to.iter_mut().enumerate() {
+            let Some(sender) = sender else { continue };
             let outbox = self.core.outbox(CoreId(to as u8));
             if outbox.is_empty() {
                 continue;
             }
-            let sender = self.links.sender(to);
-            let mut moved = false;
             while let Some(body) = outbox.next_parcel() {
                 if let Err(body) = sender.push_parcel(body) {
                     outbox.return_parcel(body);
                     break;
                 }
-                moved = true;
             }
             let count = sender.push_bytes(outbox.unsent());
             if count > 0 {
                 outbox.advance(count);
-                moved = true;
             }
-            if moved {
-                self.links.wake(to);
-            }
+            left |= !outbox.is_empty();
+            sender.announce();
         }
         self.core.outboxes_drained();
+        left
     }
 
     /// Queues a send for every connection with output. Returns how many.
@@ -437,9 +427,14 @@ impl Driver {
                 Effect::Close { slot, mode } => self.leave(slot, mode),
                 Effect::Pause { slot } => self.ring.pause(slot),
                 Effect::Resume { slot } => self.ring.resume(slot),
-                Effect::Verify { slot, cid, job } => self.control.verify(self.core.id(), slot, cid, job),
+                Effect::Verify { slot, cid, job } => self.control.send(ControlEvent::Verify {
+                    core: self.core.id(),
+                    slot,
+                    cid,
+                    job,
+                }),
                 Effect::Log { level, line } => self.control.log(level, line),
-                Effect::Closed(snapshot) => self.control.closed(snapshot),
+                Effect::Closed(snapshot) => self.control.send(ControlEvent::Closed(snapshot)),
             }
         }
         self.effects = effects;
@@ -482,17 +477,23 @@ impl Driver {
         }
     }
 
-    /// Bytes waiting for each other core, for the figures.
-    pub fn outbox_depths(&mut self) -> Vec<(usize, usize)> {
-        let me = usize::from(self.core.id().0);
-        (0..self.partial.len())
-            .filter(|&to| to != me)
-            .map(|to| (to, self.core.outbox(CoreId(to as u8)).pending()))
-            .collect()
+    /// When this turn began, in nanoseconds of the monotonic clock.
+    pub fn now(&self) -> u64 {
+        self.now
     }
 
-    /// The file descriptor by which this core is woken.
-    pub fn wake_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.parker.event_fd().as_fd()
+    /// For each other core: its number, the size of the ring to it in bytes,
+    /// and how many wait in the ring and beside it.
+    pub fn outboxes(&mut self) -> Vec<(usize, u64, u64, u64)> {
+        let capacity = LinkConfig::default().bytes;
+        let mut depths = Vec::new();
+        for (to, sender) in self.to.iter().enumerate() {
+            if let Some(sender) = sender {
+                let overflow = self.core.outbox(CoreId(to as u8)).pending();
+                let depth = capacity - sender.space();
+                depths.push((to, capacity as u64, depth as u64, overflow as u64));
+            }
+        }
+        depths
     }
 }

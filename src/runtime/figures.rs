@@ -66,7 +66,8 @@ pub struct Figures {
     pub turn_ns: Distribution,
     pub completions: Distribution,
     pub sends: Distribution,
-    /// When the window began.
+    /// When the loop began and when the window did.
+    pub started: u64,
     pub window_began: u64,
 }
 
@@ -79,6 +80,7 @@ impl Default for Figures {
             turn_ns: Distribution::new(),
             completions: Distribution::new(),
             sends: Distribution::new(),
+            started: 0,
             window_began: 0,
         }
     }
