@@ -1,0 +1,134 @@
+//! What this server adds to the options of nats-server: which CPUs it runs on and how long an
+//! idle core polls. As a block of the file:
+//!
+//! ```text
+//! ringwire {
+//!   cores: 4            # or: cpus: "2-5,8"
+//!   spin: "50us"        # a number is microseconds; or: forever
+//! }
+//! ```
+//!
+//! and as the flags `--cores`, `--cpus` and `--spin`.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::defaults;
+use super::diagnostics::{Problem, Report};
+use super::options::{Options, Placement, Spin};
+use super::read;
+use super::text::{parse_duration, quoted};
+use super::value::{Kind, Value};
+
+/// Reads the block `ringwire`.
+pub(super) fn block(value: &Value, options: &mut Options, report: &mut Report) {
+    let Some(block) = read::map(value, report) else { return };
+    let mut placement = None;
+    for (key, value) in block.iter() {
+        let done = match key.to_lowercase().as_str() {
+            name @ ("cores" | "cpus") => {
+                if placement.is_some() {
+                    report.text(&value.position, "\"cores\" and \"cpus\" exclude each other");
+                    continue;
+                }
+                let read = if name == "cores" { cores_value(value) } else { cpus_value(value) };
+                read.map(|read| placement = Some(read))
+            }
+            "spin" => spin_value(value).map(|spin| options.spin = spin),
+            _ if value.used_as_variable.get() => Ok(()),
+            _ => {
+                report.error(&value.position, Problem::UnknownField(key.to_owned()));
+                Ok(())
+            }
+        };
+        if let Err(message) = done {
+            report.text(&value.position, message);
+        }
+    }
+    if let Some(placement) = placement {
+        options.placement = placement;
+    }
+}
+
+fn cores_value(value: &Value) -> Result<Placement, String> {
+    match &value.kind {
+        Kind::Integer(count) => cores(*count),
+        other => Err(format!("cores must be a number, got {}", other.type_name())),
+    }
+}
+
+fn cpus_value(value: &Value) -> Result<Placement, String> {
+    match &value.kind {
+        Kind::String(list) => cpus(list),
+        Kind::Integer(cpu) => cpus(&cpu.to_string()),
+        Kind::Array(values) => {
+            let mut list = Vec::with_capacity(values.len());
+            for value in values {
+                match &value.kind {
+                    Kind::String(part) => list.push(part.clone()),
+                    Kind::Integer(cpu) => list.push(cpu.to_string()),
+                    other => return Err(format!("cpus must be numbers, got {}", other.type_name())),
+                }
+            }
+            cpus(&list.join(","))
+        }
+        other => Err(format!("cpus must be a list such as \"2-5,8\", got {}", other.type_name())),
+    }
+}
+
+fn spin_value(value: &Value) -> Result<Spin, String> {
+    match &value.kind {
+        Kind::String(text) => spin(text),
+        Kind::Integer(micros) => spin(&micros.to_string()),
+        other => Err(format!("spin must be microseconds, a duration or forever, got {}", other.type_name())),
+    }
+}
+
+/// A number of cores, from 1 to [`defaults::MAX_CORES`].
+pub(super) fn cores(count: i64) -> Result<Placement, String> {
+    u32::try_from(count)
+        .ok()
+        .filter(|&count| count <= defaults::MAX_CORES)
+        .and_then(NonZeroU32::new)
+        .map(Placement::Count)
+        .ok_or_else(|| format!("cores must be between 1 and {}, got {count}", defaults::MAX_CORES))
+}
+
+/// A list of CPU numbers and ranges such as `2-5,8`.
+pub(super) fn cpus(list: &str) -> Result<Placement, String> {
+    let bad = |why: &str| format!("cpus {} {why}", quoted(list));
+    let mut cpus = BTreeSet::new();
+    for part in list.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| text.trim().parse::<u32>().ok();
+        let (Some(first), Some(last)) = (number(first), number(last)) else {
+            return Err(bad("is not a list such as 2-5,8"));
+        };
+        if last > defaults::MAX_CPU {
+            return Err(bad(&format!("names a CPU above {}", defaults::MAX_CPU)));
+        }
+        if first > last {
+            return Err(bad("has a range that runs backwards"));
+        }
+        cpus.extend(first..=last);
+    }
+    if cpus.len() > defaults::MAX_CORES as usize {
+        return Err(bad(&format!("names more than {} CPUs", defaults::MAX_CORES)));
+    }
+    Ok(Placement::Cpus(cpus.into_iter().collect()))
+}
+
+/// A polling time: microseconds, a duration with a unit, or `forever`.
+pub(super) fn spin(text: &str) -> Result<Spin, String> {
+    if text.eq_ignore_ascii_case("forever") {
+        return Ok(Spin::Forever);
+    }
+    if let Ok(micros) = text.parse::<u64>() {
+        return Ok(Spin::For(Duration::from_micros(micros)));
+    }
+    match parse_duration(text) {
+        Ok(duration) if !duration.negative => Ok(Spin::For(duration.length)),
+        _ => Err(format!("spin must be microseconds, a duration or forever, got {}", quoted(text))),
+    }
+}
