@@ -1,6 +1,8 @@
 //! Threads, rings, sockets, clocks and files: the only layer that does I/O.
 
 pub mod buffer_ring;
+pub mod cpus;
+pub mod executor;
 pub mod links;
 pub mod net_event;
 pub mod net_ring;
