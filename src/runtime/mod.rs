@@ -4,12 +4,15 @@ pub mod buffer_ring;
 pub mod cpus;
 pub mod executor;
 pub mod links;
+pub mod listener;
 pub mod net_event;
 pub mod net_ring;
 mod operation;
 pub mod parker;
+pub mod preflight;
 pub mod send_buffer;
 mod sleep_flag;
+pub mod spin;
 mod submission;
 
 /// The atomics of [`sleep_flag`], by a name that its loom model can replace.
