@@ -5,13 +5,20 @@
 //!
 //! # The hazard
 //! The kernel signals the ring's eventfd when its list of deferred work goes from
-//! empty to not empty, and then not again. A kernel entry takes the list but runs
-//! only about 20 items of it; the rest waits for the next entry on a second list
-//! that nothing signals. A core that enters once, handles what came and sleeps
-//! therefore sleeps for ever when more than 20 sockets became ready at once:
-//! `tests::one_entry_before_sleep_loses_work` shows it. The signals are also off
-//! while the core is awake (every turn would pay for one), so that work which
-//! comes before they are on must be looked for.
+//! empty to not empty, and when an entry posts completions; otherwise never. Two
+//! ways to sleep for ever follow, both shown by tests:
+//! - An entry whose `to_submit` is not exactly the queue's length returns before it
+//!   runs deferred work: nothing is posted, the signal of the work's arrival was
+//!   already read, and none follows
+//!   (`submission::tests::a_count_beyond_the_queue_skips_deferred_work`).
+//! - An entry takes the whole list but runs only about 20 items of it; the rest
+//!   waits on a second list. Whoever reads the eventfd between entry and sleep, or
+//!   has signals off during the entry, has spent the last signal when more than 20
+//!   sockets became ready at once (`tests::one_entry_before_sleep_loses_work`).
+//!
+//! Signals that stay on would make up for the second, at the price of one eventfd
+//! write a turn and of sleeps that end at once. So they are off while the core is
+//! awake, and what comes meanwhile is looked for.
 //!
 //! # The rule
 //! [`Parker::park`] is the only way to sleep, and does in this order:

@@ -314,6 +314,36 @@ mod tests {
         assert_eq!(numbers, (0..TOTAL).collect::<Vec<_>>());
     }
 
+    /// The kernel fact behind the exact count.
+    #[test]
+    fn a_count_beyond_the_queue_skips_deferred_work() {
+        use std::io::Write;
+        use std::os::unix::net::UnixStream;
+
+        let mut submission = Submission::new(4, 8).unwrap();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let fd = io_uring::types::Fd(ours.as_raw_fd());
+        // SAFETY: a poll points to no memory.
+        unsafe { submission.push(opcode::PollAdd::new(fd, libc::POLLIN as u32).build()) };
+        submission.enter().unwrap();
+        theirs.write_all(b"x").unwrap();
+        assert!(submission.has_kernel_work());
+        // SAFETY: the queue is empty; the kernel finds nothing to submit.
+        let entered = unsafe {
+            submission.ring.submitter().enter::<libc::sigset_t>(
+                1,
+                0,
+                EnterFlags::GETEVENTS.bits(),
+                None,
+            )
+        };
+        assert_eq!(entered.unwrap(), 0);
+        assert!(submission.ring.completion().is_empty());
+        assert!(submission.has_kernel_work());
+        submission.enter().unwrap();
+        assert_eq!(submission.ring.completion().len(), 1);
+    }
+
     #[test]
     fn message_heads_are_reused_after_submission() {
         let mut messages = Messages::default();
