@@ -290,7 +290,10 @@ fn report<W: Workload>(
         let cpu_ns = to.saturating_sub(from) as f64;
         let (voluntary, involuntary) = switch_rates(window).unwrap_or_default();
         report.cost = Some(Cost {
-            cpu_us_per_message: cpu_ns / 1000.0 / messages.max(1) as f64,
+            cpu_us_per_message: match messages {
+                0 => 0.0,
+                count => cpu_ns / 1000.0 / count as f64,
+            },
             cpus_used: cpu_ns / 1e9 / seconds,
             voluntary_switches_per_second: voluntary,
             involuntary_switches_per_second: involuntary,

@@ -58,7 +58,8 @@ impl Latency {
 /// What the server spent while it was measured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// CPU time of all its threads, microseconds for each message counted.
+    /// CPU time of all its threads, microseconds for each message counted;
+    /// 0 when there was none.
     pub cpu_us_per_message: f64,
     /// CPU time by wall time: 1.0 is one CPU fully used.
     pub cpus_used: f64,
