@@ -95,7 +95,7 @@ struct Sample {
     published: u64,
     delivered: u64,
     cpu_ns: Option<u64>,
-    polls: (u64, u64),
+    busy_ns: u64,
 }
 
 /// Runs `work` to its end. An error means that nothing was measured; a run
@@ -183,7 +183,11 @@ fn publish_and_measure<W: Workload>(
             window.end = Some(sample(work, net, plan));
             break;
         }
+        let published = work.meter().published;
         work.publish(net, now)?;
+        if work.meter().published != published {
+            net.worked(monotonic_ns() - now);
+        }
         net.turn(work, timeout)?;
         watchdog.check(work.meter(), now)?;
     }
@@ -244,7 +248,7 @@ fn sample<W: Workload>(work: &mut W, net: &Net, plan: &Plan) -> Sample {
         published: meter.published,
         delivered: meter.delivered,
         cpu_ns,
-        polls: net.polls(),
+        busy_ns: net.busy_ns(),
     }
 }
 
@@ -279,8 +283,7 @@ fn report<W: Workload>(
     report.delivered = end.delivered - begin.delivered;
     report.published_per_second = report.published as f64 / seconds;
     report.delivered_per_second = report.delivered as f64 / seconds;
-    let polls = end.polls.0 - begin.polls.0;
-    report.idle_polls = (end.polls.1 - begin.polls.1) as f64 / polls.max(1) as f64;
+    report.busy = (end.busy_ns - begin.busy_ns) as f64 / 1e9 / seconds;
 
     if let (Some(from), Some(to)) = (begin.cpu_ns, end.cpu_ns) {
         let messages = match counted_by {

@@ -64,8 +64,7 @@ pub struct Net {
     info: ServerInfo,
     /// `-ERR` texts: how many, and the first.
     server_errors: (u64, Option<String>),
-    polls: u64,
-    empty_polls: u64,
+    busy_ns: u64,
 }
 
 impl Net {
@@ -79,8 +78,7 @@ impl Net {
             scratch: vec![0; READ_SIZE],
             info: ServerInfo::default(),
             server_errors: (0, None),
-            polls: 0,
-            empty_polls: 0,
+            busy_ns: 0,
         })
     }
 
@@ -98,9 +96,14 @@ impl Net {
         (self.server_errors.0, self.server_errors.1.as_deref())
     }
 
-    /// Turns so far, and how many of them found nothing to read.
-    pub fn polls(&self) -> (u64, u64) {
-        (self.polls, self.empty_polls)
+    /// Nanoseconds spent on work, as opposed to waiting or looking for it.
+    pub fn busy_ns(&self) -> u64 {
+        self.busy_ns
+    }
+
+    /// Adds time that a workload spent on work outside [`Net::turn`].
+    pub fn worked(&mut self, nanoseconds: u64) {
+        self.busy_ns += nanoseconds;
     }
 
     /// Opens a connection and waits until the server accepted it.
@@ -210,8 +213,10 @@ impl Net {
         self.epoll
             .wait(&mut self.events, timeout_ms)
             .map_err(Error::system("waiting for sockets"))?;
-        self.polls += 1;
-        self.empty_polls += u64::from(self.events.len() == 0);
+        if self.events.len() == 0 {
+            return Ok(());
+        }
+        let begin = monotonic_ns();
         for index in 0..self.events.len() {
             let Ready {
                 token,
@@ -225,6 +230,7 @@ impl Net {
                 self.flush(token)?;
             }
         }
+        self.busy_ns += monotonic_ns() - begin;
         Ok(())
     }
 

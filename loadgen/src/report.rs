@@ -106,9 +106,9 @@ pub struct Report {
     pub latency: Option<Latency>,
     pub cost: Option<Cost>,
     pub growth: Option<Growth>,
-    /// Share of polls of the load generator that found nothing to do; near
-    /// zero means that it may have been the limit itself.
-    pub idle_polls: f64,
+    /// Share of the time that the load generator worked (or was preempted
+    /// while working); near 1 means that it was the limit itself.
+    pub busy: f64,
     pub notes: Vec<String>,
     /// Why the run ended before its time.
     pub error: Option<String>,
@@ -196,11 +196,7 @@ impl fmt::Display for Report {
             )?;
         }
         if self.seconds > 0.0 {
-            writeln!(
-                f,
-                "  loadgen    {:.0} % idle polls",
-                self.idle_polls * 100.0
-            )?;
+            writeln!(f, "  loadgen    {:.0} % busy", self.busy * 100.0)?;
         }
         for note in &self.notes {
             writeln!(f, "  note       {note}")?;
