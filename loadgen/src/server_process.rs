@@ -104,6 +104,8 @@ mod tests {
 
     #[test]
     fn a_missing_process_is_an_error() {
-        assert!(ServerProcess::new(u32::MAX / 4).is_err());
+        for pid in [0, u32::MAX / 4, u32::MAX] {
+            assert!(ServerProcess::new(pid).is_err(), "{pid}");
+        }
     }
 }

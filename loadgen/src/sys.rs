@@ -145,7 +145,13 @@ pub fn monotonic_ns() -> u64 {
 /// not count in clock ticks, and unlike `schedstat` it is current for threads
 /// that run at this moment.
 pub fn process_cpu_ns(pid: u32) -> io::Result<u64> {
-    let pid = libc::pid_t::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput)?;
+    /// The kernel's PID_MAX_LIMIT. Clock ids have no room for larger numbers
+    /// and would name another process; 0 would be this one.
+    const LARGEST_PID: u32 = 4 * 1024 * 1024;
+    if pid == 0 || pid > LARGEST_PID {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    let pid = pid as libc::pid_t;
     let mut clock: libc::clockid_t = 0;
     // SAFETY: `clock` is valid for the write.
     let code = unsafe { libc::clock_getcpuclockid(pid, &mut clock) };
