@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::driver::Driver;
 use super::parker::Waker;
+use super::signals::Signal;
 use crate::broker::auth::PasswordJob;
 use crate::broker::{CoreId, LogLevel};
 use crate::monitor::snapshot::ConnSnapshot;
@@ -94,7 +95,7 @@ pub enum ControlEvent {
     Log { level: LogLevel, line: String },
     Closed(Box<ConnSnapshot>),
     Verify { core: CoreId, slot: u32, cid: u64, job: Box<PasswordJob> },
-    Signal(i32),
+    Signal(Signal),
     /// A core's loop ended, with the reason if it was not told to.
     CoreEnded { core: usize, error: Option<String> },
 }

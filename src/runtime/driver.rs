@@ -20,22 +20,16 @@ use super::loads::Loads;
 use super::net_event::{End, Event};
 use super::net_ring::NetRing;
 use super::parker::{Parked, Parker};
+use super::spin::{Spin, Spinner};
 use bytes::Bytes;
 
-use crate::broker::{Batch, CloseMode, Core, CoreId, Effect};
+use crate::broker::{Batch, CloseMode, Core, CoreId, Effect, Settings};
 use crate::protocol::ErrorText;
 
 /// Accepting goes on this long after it failed for want of descriptors.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Turns between looks at glommio's own queues while the core is busy.
 const TURNS_PER_YIELD: u32 = 64;
-
-/// How long an idle core looks for work before it sleeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spin {
-    For(Duration),
-    Forever,
-}
 
 /// The client listener's number on the ring of the core that accepts.
 const CLIENT_LISTENER: u32 = 0;
@@ -75,7 +69,7 @@ pub struct Driver {
     from: Vec<Option<LinkReceiver<Bytes>>>,
     parker: Parker,
     clock: Clock,
-    spin: Spin,
+    spinner: Spinner,
     calls: Calls,
     control: ControlSender,
     loads: Arc<Loads>,
@@ -121,7 +115,7 @@ impl Driver {
             from: parts.from,
             parker: parts.parker,
             clock: parts.clock,
-            spin: parts.spin,
+            spinner: Spinner::new(parts.spin),
             calls: parts.calls,
             control: parts.control,
             loads: parts.loads,
@@ -138,21 +132,26 @@ impl Driver {
         }
     }
 
+    /// Starts to accept, on the core that does.
+    ///
+    /// # Errors
+    /// If the ring refuses the listener.
+    pub fn listen(&mut self) -> io::Result<()> {
+        if let Some(listener) = self.acceptor.as_mut().and_then(|a| a.listener.take()) {
+            self.ring
+                .listen(CLIENT_LISTENER, listener)
+                .map_err(|refused| io::Error::other(format!("{:?}", refused.reason)))?;
+        }
+        Ok(())
+    }
+
     /// Runs until [`Driver::stop`] was called and all connections are gone.
     ///
     /// # Errors
     /// What the ring cannot recover from.
     pub async fn run(mut self) -> io::Result<()> {
-        if let Some(acceptor) = &mut self.acceptor
-            && let Some(listener) = acceptor.listener.take()
-        {
-            self.ring
-                .listen(CLIENT_LISTENER, listener)
-                .map_err(|refused| io::Error::other(format!("{:?}", refused.reason)))?;
-        }
         self.figures.started = self.clock.now().mono_ns;
         self.figures.window_began = self.figures.started;
-        let mut idle_since: Option<u64> = None;
         let mut turns = 0u32;
         loop {
             let worked = self.turn()?;
@@ -161,29 +160,23 @@ impl Driver {
                 return Ok(());
             }
             if worked {
-                idle_since = None;
+                self.spinner.worked();
                 if turns.is_multiple_of(TURNS_PER_YIELD) {
                     glommio::executor().yield_if_needed().await;
                 }
                 continue;
             }
-            let since = *idle_since.get_or_insert(self.now);
-            let keep_spinning = match self.spin {
-                Spin::Forever => true,
-                Spin::For(limit) => self.now - since < limit.as_nanos() as u64,
-            };
-            if keep_spinning {
+            let now = self.now;
+            if self.spinner.may_sleep(|| Duration::from_nanos(now)) {
+                self.sleep().await?;
+            } else {
                 glommio::executor().yield_if_needed().await;
-                continue;
-            }
-            if self.sleep().await? {
-                idle_since = None;
             }
         }
     }
 
-    /// Sleeps until there is work. Returns false if there was some already.
-    async fn sleep(&mut self) -> io::Result<bool> {
+    /// Sleeps until there is work.
+    async fn sleep(&mut self) -> io::Result<()> {
         if let Some(deadline) = self.next_deadline() {
             self.ring.set_timer(Duration::from_nanos(deadline));
         }
@@ -191,12 +184,12 @@ impl Driver {
         let nothing = || calls.is_empty() && from.iter().flatten().all(LinkReceiver::is_empty);
         let before = self.now;
         let parked = self.parker.park(&mut self.ring, nothing).await?;
-        let slept = parked == Parked::Slept;
-        if slept {
+        if parked == Parked::Slept {
             self.figures.parks += 1;
             self.figures.slept_ns += self.clock.now().mono_ns - before;
+            self.spinner.worked();
         }
-        Ok(slept)
+        Ok(())
     }
 
     fn next_deadline(&self) -> Option<u64> {
@@ -319,6 +312,15 @@ impl Driver {
             acceptor.retry_at = None;
             self.ring.accept_again(CLIENT_LISTENER);
         }
+    }
+
+    /// Takes over what a reload changed.
+    pub fn reload(&mut self, settings: Arc<Settings>, max_connections: Option<usize>, spin: Spin) {
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.max_connections = max_connections;
+        }
+        self.spinner = Spinner::new(spin);
+        self.core.reload(settings);
     }
 
     /// Stops accepting.

@@ -2,6 +2,23 @@
 
 pub mod buffer_ring;
 pub mod cpus;
+pub mod signal_process;
+mod signals;
+mod settings;
+pub mod server;
+mod process;
+mod passwords;
+mod log;
+mod loads;
+mod leaving;
+mod identity;
+mod http_server;
+mod gather;
+mod files;
+mod figures;
+mod driver;
+mod control;
+mod clock;
 pub mod executor;
 pub mod links;
 pub mod listener;

@@ -56,3 +56,17 @@ unsafe impl SendBuffer for Vec<bytes::Bytes> {
         }
     }
 }
+
+// SAFETY: segments are chunks on the heap or shared `Bytes`; the list of them
+// does not change while the batch is in flight, and moving it moves pointers.
+unsafe impl SendBuffer for crate::broker::Batch {
+    fn for_each_part(&self, visit: &mut dyn FnMut(&[u8])) {
+        for segment in self.segments() {
+            visit(segment.as_slice());
+        }
+    }
+
+    fn single(&self) -> Option<&[u8]> {
+        Some(crate::broker::Batch::single(self)?.as_slice())
+    }
+}

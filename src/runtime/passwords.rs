@@ -1,0 +1,56 @@
+//! Checks passwords against bcrypt hashes, off the data cores.
+//!
+//! A check takes tens of milliseconds. One thread does them in turn: a storm of
+//! bad logins then takes one CPU's worth of time in the background, and a
+//! connection that waits longer than `auth_timeout` is closed. The queue is as
+//! long as connections wait, since each waits for one check at most.
+
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+use super::control::CoreHandle;
+use crate::broker::CoreId;
+use crate::broker::auth::PasswordJob;
+
+struct Check {
+    core: CoreId,
+    slot: u32,
+    cid: u64,
+    job: Box<PasswordJob>,
+}
+
+/// Starts its thread with the first password.
+pub struct PasswordChecker {
+    cores: Vec<CoreHandle>,
+    queue: Option<Sender<Check>>,
+}
+
+impl PasswordChecker {
+    /// A checker that answers to these cores.
+    pub fn new(cores: Vec<CoreHandle>) -> Self {
+        Self { cores, queue: None }
+    }
+
+    /// Checks a password; the core hears the answer.
+    pub fn check(&mut self, core: CoreId, slot: u32, cid: u64, job: Box<PasswordJob>) {
+        let cores = &self.cores;
+        let queue = self.queue.get_or_insert_with(|| start(cores.clone()));
+        // Without its thread the check has no answer, and the connection times out.
+        let _ = queue.send(Check { core, slot, cid, job });
+    }
+}
+
+fn start(cores: Vec<CoreHandle>) -> Sender<Check> {
+    let (queue, checks) = channel::<Check>();
+    // Without a thread `checks` is dropped, and sending to it fails.
+    let _ = thread::Builder::new().name("passwords".into()).spawn(move || {
+        for check in checks {
+            let identity = check.job.run().then(|| check.job.identity().clone());
+            let Check { core, slot, cid, .. } = check;
+            cores[usize::from(core.0)].call(Box::new(move |driver| {
+                driver.core.verified(slot, cid, identity);
+            }));
+        }
+    });
+    queue
+}

@@ -1,0 +1,129 @@
+//! Options become what the cores and the monitoring need of them.
+
+use std::sync::Arc;
+
+use super::spin::Spin;
+use crate::broker::auth::{AuthConfig, AuthError, AuthRules, UserRule};
+use crate::broker::permissions::{PermissionRules, ResponseRule, SubjectRules};
+use crate::broker::{ServerIdentity, Settings};
+use crate::config::{self, AuthorizationConfig, Options, WriteTimeout};
+use crate::monitor::snapshot::OptionsSnapshot;
+
+fn rules(rules: &config::SubjectRules) -> SubjectRules {
+    SubjectRules {
+        allow: rules.allow.clone(),
+        deny: rules.deny.clone(),
+    }
+}
+
+fn permissions(config: &config::PermissionsConfig) -> PermissionRules {
+    PermissionRules {
+        publish: config.publish.as_ref().map(rules),
+        subscribe: config.subscribe.as_ref().map(rules),
+        allow_responses: config.allow_responses.map(|rule| ResponseRule {
+            max: rule.max,
+            expires_nanos: i64::try_from(rule.expires.as_nanos()).unwrap_or(i64::MAX),
+        }),
+    }
+}
+
+/// Who may connect.
+///
+/// # Errors
+/// As [`AuthConfig::new`].
+pub fn auth(config: &AuthorizationConfig) -> Result<AuthConfig, AuthError> {
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    AuthConfig::new(&AuthRules {
+        users: config
+            .users
+            .iter()
+            .map(|user| UserRule {
+                name: user.user.clone(),
+                password: user.password.clone(),
+                permissions: user.permissions.as_ref().map(permissions),
+            })
+            .collect(),
+        single_user: (!config.user.is_empty() || !config.password.is_empty())
+            .then(|| (config.user.clone(), config.password.clone())),
+        token: text(&config.token),
+        no_auth_user: text(&config.no_auth_user),
+        default_permissions: config.default_permissions.as_ref().map(permissions),
+        timeout: config.timeout,
+    })
+}
+
+/// A count that is unlimited when it is not positive.
+fn limit(count: i64) -> Option<usize> {
+    usize::try_from(count).ok().filter(|&count| count > 0)
+}
+
+fn bytes(count: i64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+/// Most connections; `Some(0)` lets nobody in (a negative number of the options).
+pub fn max_connections(options: &Options) -> Option<usize> {
+    Some(usize::try_from(options.max_connections).unwrap_or(0))
+}
+
+/// What a core needs.
+pub fn core(options: &Options, identity: &ServerIdentity, auth: Arc<AuthConfig>) -> Settings {
+    Settings {
+        identity: identity.clone(),
+        max_control_line: bytes(options.max_control_line),
+        max_payload: options.max_payload,
+        max_pending: bytes(options.max_pending),
+        max_subscriptions: limit(options.max_subscriptions),
+        max_subscription_tokens: (options.max_sub_tokens > 0).then_some(usize::from(options.max_sub_tokens)),
+        ping_interval: options.ping_interval,
+        ping_max: u32::try_from(options.ping_max).unwrap_or(u32::MAX),
+        write_deadline: options.write_deadline,
+        write_timeout_retry: options.write_timeout == WriteTimeout::Retry,
+        no_fast_producer_stall: options.no_fast_producer_stall,
+        auth,
+        trace: options.log.trace,
+        trace_headers: options.log.trace_headers,
+        debug: options.log.debug,
+        max_traced_msg_len: limit(options.log.max_traced_msg_len).unwrap_or(0),
+    }
+}
+
+/// How long an idle core looks for work.
+pub fn spin(spin: config::Spin) -> Spin {
+    match spin {
+        config::Spin::Forever => Spin::Forever,
+        config::Spin::For(time) if time.is_zero() => Spin::None,
+        config::Spin::For(time) => Spin::For(time),
+    }
+}
+
+/// What /varz shows.
+pub fn shown(options: &Options, port: u16, http_port: u16) -> OptionsSnapshot {
+    let number = |n: i64| u64::try_from(n).unwrap_or(0);
+    OptionsSnapshot {
+        host: options.host.clone(),
+        port,
+        auth_required: options.authorization.is_required(),
+        connect_urls: super::identity::connect_urls(options),
+        max_connections: number(options.max_connections),
+        max_subscriptions: number(options.max_subscriptions),
+        ping_interval: u64::try_from(options.ping_interval.as_nanos()).unwrap_or(u64::MAX),
+        ping_max: u32::try_from(options.ping_max).unwrap_or(u32::MAX),
+        http_host: options.http_host.clone(),
+        http_port,
+        http_base_path: options.http_base_path.clone(),
+        https_port: 0,
+        auth_timeout: options.authorization.timeout.as_secs_f64(),
+        max_control_line: number(options.max_control_line),
+        max_payload: number(options.max_payload),
+        max_pending: number(options.max_pending),
+        tls_timeout: TLS_TIMEOUT_SECONDS,
+        write_deadline: u64::try_from(options.write_deadline.as_nanos()).unwrap_or(u64::MAX),
+        tags: options.server_tags.clone(),
+        metadata: options.server_metadata.clone(),
+        system_account: "$SYS".to_owned(),
+    }
+}
+
+/// nats-server shows its default with TLS off, too.
+const TLS_TIMEOUT_SECONDS: f64 = 2.0;
