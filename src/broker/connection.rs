@@ -171,10 +171,12 @@ impl Connection {
 
     /// Becomes this user.
     pub fn set_identity(&mut self, identity: Arc<Identity>) {
-        self.permissions = identity
-            .permissions
-            .as_ref()
-            .map(|rules| Box::new(ConnectionPermissions::new(Arc::clone(rules), ResponseLimits::default())));
+        self.permissions = identity.permissions.as_ref().map(|rules| {
+            Box::new(ConnectionPermissions::new(
+                Arc::clone(rules),
+                ResponseLimits::default(),
+            ))
+        });
         self.identity = Some(identity);
     }
 }

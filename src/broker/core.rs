@@ -244,7 +244,12 @@ impl Core {
                 self.conns.len() as u32 - 1
             }
         };
-        let mut conn = Box::new(Connection::new(cid, peer, self.now.mono_ns, self.now.unix_ns));
+        let mut conn = Box::new(Connection::new(
+            cid,
+            peer,
+            self.now.mono_ns,
+            self.now.unix_ns,
+        ));
         self.counters.connections_total += 1;
         self.open += 1;
         let auth = &self.settings.auth;
@@ -309,7 +314,11 @@ impl Core {
     /// Queues a reply to the connection's own commands. It waits behind a PONG
     /// that waits for the flush barrier.
     pub(super) fn reply(&mut self, slot: u32, bytes: &[u8]) {
-        let Some(conn) = self.conns.get_mut(slot as usize).and_then(Option::as_deref_mut) else {
+        let Some(conn) = self
+            .conns
+            .get_mut(slot as usize)
+            .and_then(Option::as_deref_mut)
+        else {
             return;
         };
         if let Some(gate) = &mut conn.gate {
@@ -339,7 +348,10 @@ impl Core {
 
     #[inline]
     pub(super) fn mark_dirty(&mut self, slot: u32) {
-        if let Some(conn) = self.conns.get_mut(slot as usize).and_then(Option::as_deref_mut)
+        if let Some(conn) = self
+            .conns
+            .get_mut(slot as usize)
+            .and_then(Option::as_deref_mut)
             && !conn.dirty
         {
             conn.dirty = true;
@@ -432,7 +444,8 @@ impl Core {
 
     /// New settings, from a reload.
     pub fn reload(&mut self, settings: Arc<Settings>) {
-        let info_changed = settings.identity != self.settings.identity || settings.max_payload != self.settings.max_payload;
+        let info_changed = settings.identity != self.settings.identity
+            || settings.max_payload != self.settings.max_payload;
         let before = Arc::clone(&self.settings.auth);
         let auth_changed = !Arc::ptr_eq(&settings.auth, &before);
         self.settings = settings;
@@ -458,7 +471,10 @@ impl Core {
     }
 
     fn send_info_update(&mut self, slot: u32) {
-        if self.conn(slot).is_some_and(|c| c.async_info && c.greeted && c.phase == Phase::Open) {
+        if self
+            .conn(slot)
+            .is_some_and(|c| c.async_info && c.greeted && c.phase == Phase::Open)
+        {
             let info = self.render_info(slot, InfoKind::Update);
             self.reply(slot, &info);
         }

@@ -1,6 +1,5 @@
 //! What a core asks the runtime to do.
 
-
 use super::auth::PasswordJob;
 use crate::monitor::snapshot::ConnSnapshot;
 

@@ -16,7 +16,12 @@ use std::sync::Arc;
 
 /// Nothing secret stays in memory once it was checked.
 fn forget_secrets(options: &mut ConnectOptions) {
-    for secret in [&mut options.pass, &mut options.auth_token, &mut options.jwt, &mut options.sig] {
+    for secret in [
+        &mut options.pass,
+        &mut options.auth_token,
+        &mut options.jwt,
+        &mut options.sig,
+    ] {
         *secret = Box::default();
     }
 }
@@ -61,7 +66,10 @@ impl Core {
             self.parse(slot, &stash);
             self.settle_deferred();
         }
-        if self.conn(slot).is_some_and(|c| c.paused == 0 && c.phase != Phase::Closing) {
+        if self
+            .conn(slot)
+            .is_some_and(|c| c.paused == 0 && c.phase != Phase::Closing)
+        {
             self.effects.push(Effect::Resume { slot });
         }
     }
@@ -133,7 +141,9 @@ impl Core {
                 CloseReason::ProtocolViolation
             }
         };
-        if self.conn(slot).is_some_and(|c| c.phase == Phase::Unauthenticated)
+        if self
+            .conn(slot)
+            .is_some_and(|c| c.phase == Phase::Unauthenticated)
             && !matches!(error, ParseError::MaxControlLine { .. })
         {
             // Whatever it was, it was not CONNECT.
@@ -152,7 +162,9 @@ impl Core {
         if self.settings.trace {
             self.trace_in(slot, &command);
         }
-        if self.conn(slot).is_some_and(|c| c.phase == Phase::Unauthenticated)
+        if self
+            .conn(slot)
+            .is_some_and(|c| c.phase == Phase::Unauthenticated)
             && !matches!(command, Command::Connect(_))
             && !self.use_no_auth_user(slot)
         {
@@ -163,7 +175,11 @@ impl Core {
             Command::Publish(publish) => self.publish(slot, &publish),
             Command::Ping => self.on_ping(slot),
             Command::Pong => self.on_pong(slot),
-            Command::Subscribe { subject, queue, sid } => self.on_subscribe(slot, subject, queue, sid),
+            Command::Subscribe {
+                subject,
+                queue,
+                sid,
+            } => self.on_subscribe(slot, subject, queue, sid),
             Command::Unsubscribe { sid, max } => self.on_unsubscribe(slot, sid, max),
             Command::Connect(json) => self.on_connect(slot, json),
             Command::Err(text) => {
@@ -209,8 +225,7 @@ impl Core {
             self.refuse_connect(slot, &error);
             return;
         }
-        let again = conn.connected;
-        conn.connected = true;
+        let again = std::mem::replace(&mut conn.connected, true);
         conn.verbose = options.verbose;
         conn.pedantic = options.pedantic;
         conn.echo = options.echo;
@@ -294,11 +309,15 @@ impl Core {
     /// The credentials are good: checks the rest of CONNECT.
     fn accept_identity(&mut self, slot: u32, identity: Arc<Identity>) {
         let header_support = self.settings.identity.headers;
+        let first_ping = self.now.mono_ns + self.first_ping_delay();
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
         conn.phase = Phase::Open;
         conn.auth_by = 0;
+        if conn.pings_out == 0 && conn.rtt_ns == 0 {
+            conn.ping_at = first_ping;
+        }
         conn.set_identity(identity);
         let Some(options) = &conn.options else {
             return;
@@ -310,7 +329,9 @@ impl Core {
             None => self.reply_ok_if_verbose(slot),
             Some(error) => {
                 let reason = match error {
-                    ErrorText::NoRespondersRequiresHeaders => CloseReason::NoRespondersRequiresHeaders,
+                    ErrorText::NoRespondersRequiresHeaders => {
+                        CloseReason::NoRespondersRequiresHeaders
+                    }
                     _ => CloseReason::BadClientProtocolVersion,
                 };
                 self.close_with_error(slot, error, reason);
@@ -359,12 +380,20 @@ impl Core {
         let account = conn.account;
         for id in ids {
             let sub = self.subs.get(id);
-            let subject = self.accounts[usize::from(account)].subject(sub.pattern).to_vec();
+            let subject = self.accounts[usize::from(account)]
+                .subject(sub.pattern)
+                .to_vec();
             let queue = self.queues.name(sub.queue).to_vec();
             match self.may_subscribe(slot, &subject, &queue) {
                 SubscribeVerdict::Denied => {
                     self.remove_subscription(slot, id);
-                    self.reply_violation(slot, &PermissionsViolation::Subscribe { subject: &subject, queue: &queue });
+                    self.reply_violation(
+                        slot,
+                        &PermissionsViolation::Subscribe {
+                            subject: &subject,
+                            queue: &queue,
+                        },
+                    );
                 }
                 SubscribeVerdict::Allowed => self.subs.get_mut(id).filtered = false,
                 SubscribeVerdict::AllowedFiltered => self.subs.get_mut(id).filtered = true,
@@ -426,7 +455,10 @@ impl Core {
         if let Some(max) = self.settings.max_subscription_tokens
             && subject::token_count(pattern) > max
         {
-            self.reply_violation(slot, &PermissionsViolation::TooManyTokens { subject: pattern });
+            self.reply_violation(
+                slot,
+                &PermissionsViolation::TooManyTokens { subject: pattern },
+            );
             return;
         }
         let verdict = if queue == RESERVED_QUEUE {
@@ -436,7 +468,13 @@ impl Core {
         };
         if verdict == SubscribeVerdict::Denied {
             self.log_subscription_violation(slot, pattern, queue, sid);
-            self.reply_violation(slot, &PermissionsViolation::Subscribe { subject: pattern, queue });
+            self.reply_violation(
+                slot,
+                &PermissionsViolation::Subscribe {
+                    subject: pattern,
+                    queue,
+                },
+            );
             return;
         }
         if !subject::is_valid_subscription(pattern) {
@@ -556,7 +594,9 @@ impl Core {
         if let Some(announcement) = announcement
             && self.peers.len() > 1
         {
-            let subject = self.accounts[usize::from(account)].subject(pattern).to_vec();
+            let subject = self.accounts[usize::from(account)]
+                .subject(pattern)
+                .to_vec();
             let name = self.queues.name(queue).to_vec();
             self.announce(Some(slot), account, &subject, &name, announcement.weight);
         }

@@ -170,7 +170,12 @@ impl Account {
 
     /// Attaches a subscription of this core (made for this pattern).
     /// `me` is this core. The announcement is what other cores must learn.
-    pub fn attach(&mut self, me: CoreId, subs: &mut Subscriptions, id: SubId) -> Option<Announcement> {
+    pub fn attach(
+        &mut self,
+        me: CoreId,
+        subs: &mut Subscriptions,
+        id: SubId,
+    ) -> Option<Announcement> {
         let (pattern, queue) = {
             let sub = subs.get(id);
             (sub.pattern, sub.queue)
@@ -195,7 +200,12 @@ impl Account {
     }
 
     /// Detaches a subscription of this core.
-    pub fn detach(&mut self, me: CoreId, subs: &mut Subscriptions, id: SubId) -> Option<Announcement> {
+    pub fn detach(
+        &mut self,
+        me: CoreId,
+        subs: &mut Subscriptions,
+        id: SubId,
+    ) -> Option<Announcement> {
         let (pattern, queue, next, prev) = {
             let sub = subs.get(id);
             (sub.pattern, sub.queue, sub.next, sub.prev)

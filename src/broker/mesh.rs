@@ -25,7 +25,14 @@ impl Core {
     }
 
     /// Tells the others of a change of this core's interest.
-    pub(super) fn announce(&mut self, slot: Option<u32>, account: u16, pattern: &[u8], queue: &[u8], weight: u32) {
+    pub(super) fn announce(
+        &mut self,
+        slot: Option<u32>,
+        account: u16,
+        pattern: &[u8],
+        queue: &[u8],
+        weight: u32,
+    ) {
         if self.peers.len() == 1 {
             return;
         }
@@ -34,7 +41,14 @@ impl Core {
         let me = self.id.index();
         for (core, peer) in self.peers.iter_mut().enumerate() {
             if core != me {
-                wire::put_interest(peer.outbox.stream(), sequence, account, weight, pattern, queue);
+                wire::put_interest(
+                    peer.outbox.stream(),
+                    sequence,
+                    account,
+                    weight,
+                    pattern,
+                    queue,
+                );
             }
         }
         if let Some(conn) = slot.and_then(|slot| self.conn_mut(slot)) {
@@ -177,7 +191,14 @@ impl Core {
         }
     }
 
-    fn apply_interest(&mut self, from: CoreId, account: u16, weight: u32, pattern: &[u8], queue: &[u8]) {
+    fn apply_interest(
+        &mut self,
+        from: CoreId,
+        account: u16,
+        weight: u32,
+        pattern: &[u8],
+        queue: &[u8],
+    ) {
         let Some(entry) = self.accounts.get_mut(usize::from(account)) else {
             return;
         };
@@ -235,7 +256,10 @@ impl Core {
     /// The runtime moved bytes into rings: publishers may go on if there is room.
     pub fn outboxes_drained(&mut self) {
         if self.outbox_paused.is_empty()
-            || self.peers.iter().any(|peer| peer.outbox.pending() > OUTBOX_RESUME_BYTES)
+            || self
+                .peers
+                .iter()
+                .any(|peer| peer.outbox.pending() > OUTBOX_RESUME_BYTES)
         {
             return;
         }

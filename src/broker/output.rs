@@ -70,7 +70,10 @@ impl Batch {
 
     /// All bytes, joined. For tests and the simulator.
     pub fn to_vec(&self) -> Vec<u8> {
-        self.segments().flat_map(|s| s.as_slice()).copied().collect()
+        self.segments()
+            .flat_map(|s| s.as_slice())
+            .copied()
+            .collect()
     }
 }
 
@@ -105,7 +108,8 @@ impl ChunkPool {
             if self.small.len() < POOLED_SMALL_CHUNKS_MAX {
                 self.small.push(chunk);
             }
-        } else if chunk.capacity() == LARGE_CHUNK_BYTES && self.large.len() < POOLED_LARGE_CHUNKS_MAX
+        } else if chunk.capacity() == LARGE_CHUNK_BYTES
+            && self.large.len() < POOLED_LARGE_CHUNKS_MAX
         {
             self.large.push(chunk);
         }
@@ -326,6 +330,9 @@ mod tests {
         while pool.bury() {
             turns += 1;
         }
-        assert_eq!(turns, 100_usize.div_ceil(FREED_PER_TURN) + usize::from(100 % FREED_PER_TURN == 0));
+        assert_eq!(
+            turns,
+            100_usize.div_ceil(FREED_PER_TURN) + usize::from(100 % FREED_PER_TURN == 0)
+        );
     }
 }

@@ -169,7 +169,12 @@ impl Core {
         }
         if is_reserved_reply(publish.reply) {
             self.log_publish_violation(slot, publish.reply);
-            self.reply_violation(slot, &PermissionsViolation::Reply { reply: publish.reply });
+            self.reply_violation(
+                slot,
+                &PermissionsViolation::Reply {
+                    reply: publish.reply,
+                },
+            );
             return false;
         }
         let Some(conn) = self.conn(slot) else {
@@ -202,16 +207,24 @@ impl Core {
 
     fn log_publish_violation(&mut self, slot: u32, subject: &[u8]) {
         let subject = quoted(subject);
-        self.log_connection(LogLevel::Error, slot, &format!("Publish Violation - Subject {subject}"));
+        self.log_connection(
+            LogLevel::Error,
+            slot,
+            &format!("Publish Violation - Subject {subject}"),
+        );
     }
 
     /// Delivers a client's message on this core and sends it to the others.
     #[inline]
     fn route(&mut self, slot: u32, message: &mut Message<'_>) {
         let account = &self.accounts[usize::from(message.account)];
-        let at = self
-            .routes
-            .find(self.id, message.account, account, &self.subs, message.subject);
+        let at = self.routes.find(
+            self.id,
+            message.account,
+            account,
+            &self.subs,
+            message.subject,
+        );
         let route = self.routes.take(at);
         let mut outcome = Outcome::default();
         self.deliver_plain(&route, message, &mut outcome);
@@ -230,7 +243,12 @@ impl Core {
 
     /// To this core's plain subscriptions.
     #[inline]
-    pub(super) fn deliver_plain(&mut self, route: &Route, message: &mut Message<'_>, outcome: &mut Outcome) {
+    pub(super) fn deliver_plain(
+        &mut self,
+        route: &Route,
+        message: &mut Message<'_>,
+        outcome: &mut Outcome,
+    ) {
         if message.tail.len() >= SHARED_TAIL_BYTES_MIN && route.locals.len() > 1 {
             message.shared = Some(Bytes::copy_from_slice(message.tail));
         }
@@ -248,7 +266,12 @@ impl Core {
     }
 
     /// To queue groups and other cores. Returns the cores that were sent it.
-    fn route_beyond(&mut self, route: &Route, message: &mut Message<'_>, outcome: &mut Outcome) -> u64 {
+    fn route_beyond(
+        &mut self,
+        route: &Route,
+        message: &mut Message<'_>,
+        outcome: &mut Outcome,
+    ) -> u64 {
         let mut cores = route.cores;
         // Picks on other cores, in the order of the groups.
         let mut picks = std::mem::take(&mut self.queue_picks);
@@ -266,12 +289,7 @@ impl Core {
         while left != 0 {
             let core = CoreId(left.trailing_zeros() as u8);
             left &= left - 1;
-            self.send_message(
-                core,
-                message,
-                route.cores & core.bit() != 0,
-                &picks,
-            );
+            self.send_message(core, message, route.cores & core.bit() != 0, &picks);
         }
         self.queue_picks = picks;
         cores
@@ -367,7 +385,12 @@ impl Core {
     }
 
     /// A message from another core.
-    pub(super) fn receive_message(&mut self, from: CoreId, record: &MessageRecord<'_>, tail: &[u8]) {
+    pub(super) fn receive_message(
+        &mut self,
+        from: CoreId,
+        record: &MessageRecord<'_>,
+        tail: &[u8],
+    ) {
         self.counters.mesh_messages_in += 1;
         let Some(body_at) = tail.len().checked_sub(record.body_len + 2) else {
             debug_assert!(false, "a tail shorter than its body");
@@ -397,9 +420,13 @@ impl Core {
             hops: record.hops,
         };
         let account = &self.accounts[usize::from(message.account)];
-        let at = self
-            .routes
-            .find(self.id, message.account, account, &self.subs, message.subject);
+        let at = self.routes.find(
+            self.id,
+            message.account,
+            account,
+            &self.subs,
+            message.subject,
+        );
         let route = self.routes.take(at);
         let mut outcome = Outcome::default();
         if record.plain {
@@ -416,9 +443,19 @@ impl Core {
 
     /// The sender chose this core's members of the group. If they left in the
     /// meantime, the message goes to where members are now.
-    fn serve_queue(&mut self, route: &Route, name: &[u8], message: &mut Message<'_>, outcome: &mut Outcome) {
+    fn serve_queue(
+        &mut self,
+        route: &Route,
+        name: &[u8],
+        message: &mut Message<'_>,
+        outcome: &mut Outcome,
+    ) {
         let queue = self.queues.find(name).unwrap_or(NO_QUEUE);
-        let Some(group) = route.groups.iter().find(|g| g.queue == queue && queue != NO_QUEUE) else {
+        let Some(group) = route
+            .groups
+            .iter()
+            .find(|g| g.queue == queue && queue != NO_QUEUE)
+        else {
             self.counters.queue_orphans += 1;
             return;
         };
@@ -490,7 +527,11 @@ impl Core {
             buffer.extend_from_slice(headless);
             message.body.len() - message.header_len.unwrap_or(0)
         } else {
-            let verb: &[u8] = if message.header_len.is_some() { b"HMSG " } else { b"MSG " };
+            let verb: &[u8] = if message.header_len.is_some() {
+                b"HMSG "
+            } else {
+                b"MSG "
+            };
             let sid = self.subs.sid(id);
             let head = message.subject.len() + sid.len() + 1 + verb.len();
             match &message.shared {
@@ -536,7 +577,9 @@ impl Core {
     fn grant_response(&mut self, slot: u32, reply: &[u8]) {
         let now = Duration::from_nanos(self.now.mono_ns);
         if !reply.is_empty()
-            && let Some(permissions) = self.conn_mut(slot).and_then(|c| c.permissions.as_deref_mut())
+            && let Some(permissions) = self
+                .conn_mut(slot)
+                .and_then(|c| c.permissions.as_deref_mut())
         {
             permissions.delivered(reply, now);
         }
@@ -557,7 +600,9 @@ impl Core {
             let allowed = self
                 .conn(slot)
                 .and_then(|c| c.permissions.as_deref())
-                .is_none_or(|p| p.can_deliver(message.subject, (!queue.is_empty()).then_some(queue)));
+                .is_none_or(|p| {
+                    p.can_deliver(message.subject, (!queue.is_empty()).then_some(queue))
+                });
             if !allowed {
                 return false;
             }

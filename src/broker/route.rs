@@ -102,7 +102,12 @@ impl Route {
     }
 
     fn targets(&self) -> usize {
-        self.locals.len() + self.groups.iter().map(|g| g.local.len() + g.remote.len()).sum::<usize>()
+        self.locals.len()
+            + self
+                .groups
+                .iter()
+                .map(|g| g.local.len() + g.remote.len())
+                .sum::<usize>()
     }
 }
 
@@ -169,7 +174,11 @@ impl RouteCache {
 
     /// Targets of the cached route that has most.
     pub fn max_fanout(&self) -> usize {
-        self.entries.iter().map(|e| e.route.targets()).max().unwrap_or(0)
+        self.entries
+            .iter()
+            .map(|e| e.route.targets())
+            .max()
+            .unwrap_or(0)
     }
 
     /// Targets of all cached routes.

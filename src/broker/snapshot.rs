@@ -7,7 +7,8 @@ use super::effect::Effect;
 use super::subscriptions::SubId;
 use crate::monitor::connz::{Collector, MAX_LISTED_SUBSCRIPTIONS};
 use crate::monitor::snapshot::{
-    ConnFigures, ConnSnapshot, CoreSnapshot, CoreTraffic, SlowConsumerSnapshot, SubSnapshot, SublistStats, Traffic,
+    ConnFigures, ConnSnapshot, CoreSnapshot, CoreTraffic, SlowConsumerSnapshot, SubSnapshot,
+    SublistStats, Traffic,
 };
 use crate::subject;
 
@@ -46,9 +47,16 @@ impl Core {
         &self.accounts[usize::from(conn.account)].name
     }
 
-    fn snapshot(&self, conn: &Connection, figures: ConnFigures, reason: &str, with_subs: bool) -> ConnSnapshot {
+    fn snapshot(
+        &self,
+        conn: &Connection,
+        figures: ConnFigures,
+        reason: &str,
+        with_subs: bool,
+    ) -> ConnSnapshot {
         let options = conn.options.as_deref();
-        let text = |field: Option<&Box<str>>| field.map(|text| text.to_string()).unwrap_or_default();
+        let text =
+            |field: Option<&Box<str>>| field.map(|text| text.to_string()).unwrap_or_default();
         let subs = if with_subs {
             conn.sids
                 .iter()
@@ -67,7 +75,11 @@ impl Core {
             name: text(options.map(|o| &o.name)),
             lang: text(options.map(|o| &o.lang)),
             version: text(options.map(|o| &o.version)),
-            authorized_user: conn.identity.as_ref().map(|i| i.user.clone()).unwrap_or_default(),
+            authorized_user: conn
+                .identity
+                .as_ref()
+                .map(|i| i.user.clone())
+                .unwrap_or_default(),
             account: self.account_name(conn).to_owned(),
             subs,
         }
@@ -106,13 +118,20 @@ impl Core {
     /// The connections that wait for the most bytes, at most `max`.
     pub fn slow_consumers(&self, max: usize) -> Vec<SlowConsumerSnapshot> {
         let threshold = self.stall_threshold();
-        let mut slow: Vec<&Connection> = self.live().filter(|c| c.out.pending() > threshold).collect();
+        let mut slow: Vec<&Connection> = self
+            .live()
+            .filter(|c| c.out.pending() > threshold)
+            .collect();
         slow.sort_by_key(|c| std::cmp::Reverse(c.out.pending()));
         slow.truncate(max);
         slow.into_iter()
             .map(|conn| SlowConsumerSnapshot {
                 cid: conn.cid,
-                name: conn.options.as_ref().map(|o| o.name.to_string()).unwrap_or_default(),
+                name: conn
+                    .options
+                    .as_ref()
+                    .map(|o| o.name.to_string())
+                    .unwrap_or_default(),
                 account: self.account_name(conn).to_owned(),
                 core: self.id.index(),
                 pending_bytes: conn.out.pending() as u64,
@@ -122,18 +141,28 @@ impl Core {
     }
 
     /// The index' figures, the subscriptions that pass the filter and their number.
-    pub fn subscriptions(&self, filter: &SubscriptionFilter) -> (SublistStats, u64, Vec<SubSnapshot>) {
+    pub fn subscriptions(
+        &self,
+        filter: &SubscriptionFilter,
+    ) -> (SublistStats, u64, Vec<SubSnapshot>) {
         let mut list = Vec::new();
         let mut total = 0;
         for conn in self.live() {
-            if filter.account.as_deref().is_some_and(|a| a != self.account_name(conn)) {
+            if filter
+                .account
+                .as_deref()
+                .is_some_and(|a| a != self.account_name(conn))
+            {
                 continue;
             }
             let account = &self.accounts[usize::from(conn.account)];
             for &id in &conn.sids {
                 let id = SubId(id);
                 if let Some(test) = &filter.test
-                    && !subject::matches(account.subject(self.subs.get(id).pattern), test.as_bytes())
+                    && !subject::matches(
+                        account.subject(self.subs.get(id).pattern),
+                        test.as_bytes(),
+                    )
                 {
                     continue;
                 }

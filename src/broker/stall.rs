@@ -155,7 +155,10 @@ impl Core {
 
     fn cut_off(&mut self, slot: u32) {
         let max_pending = self.settings.max_pending;
-        if self.conn(slot).is_none_or(|c| c.out.pending() <= max_pending) {
+        if self
+            .conn(slot)
+            .is_none_or(|c| c.out.pending() <= max_pending)
+        {
             return;
         }
         self.counters.slow_consumers += 1;

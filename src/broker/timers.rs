@@ -96,7 +96,11 @@ impl Core {
         let stuck = conn.send_began != 0 && conn.send_began.saturating_add(write_deadline) <= now;
         if passed(auth_by) && conn.phase != Phase::Verifying {
             self.log_connection(LogLevel::Error, slot, "Authentication Timeout");
-            self.close_with_error(slot, ErrorText::AuthenticationTimeout, CloseReason::AuthenticationTimeout);
+            self.close_with_error(
+                slot,
+                ErrorText::AuthenticationTimeout,
+                CloseReason::AuthenticationTimeout,
+            );
             return;
         }
         if stuck && self.write_deadline_passed(slot) {
@@ -157,7 +161,11 @@ impl Core {
         if conn.pings_out + 1 > ping_max {
             self.counters.stale_connections += 1;
             self.log_connection(LogLevel::Debug, slot, "Stale Client Connection - Closing");
-            self.close_with_error(slot, ErrorText::StaleConnection, CloseReason::StaleConnection);
+            self.close_with_error(
+                slot,
+                ErrorText::StaleConnection,
+                CloseReason::StaleConnection,
+            );
             return;
         }
         conn.pings_out += 1;

@@ -15,7 +15,10 @@ fn redacted(json: &[u8]) -> String {
     match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(json) {
         Ok(mut fields) => {
             for (name, value) in &mut fields {
-                if SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
+                if SECRETS
+                    .iter()
+                    .any(|secret| name.eq_ignore_ascii_case(secret))
+                {
                     *value = "[REDACTED]".into();
                 }
             }
@@ -66,7 +69,13 @@ impl Core {
         }
     }
 
-    pub(super) fn log_subscription_violation(&mut self, slot: u32, subject: &[u8], queue: &[u8], sid: &[u8]) {
+    pub(super) fn log_subscription_violation(
+        &mut self,
+        slot: u32,
+        subject: &[u8],
+        queue: &[u8],
+        sid: &[u8],
+    ) {
         let sid = String::from_utf8_lossy(sid);
         let subject = quoted(subject);
         let text = if queue.is_empty() {
@@ -87,7 +96,11 @@ impl Core {
             Command::Publish(publish) => {
                 let mut line = format!(
                     "{} {}",
-                    if publish.header_len.is_some() { "HPUB" } else { "PUB" },
+                    if publish.header_len.is_some() {
+                        "HPUB"
+                    } else {
+                        "PUB"
+                    },
                     text(publish.subject)
                 );
                 for part in [
@@ -103,8 +116,16 @@ impl Core {
                 }
                 line
             }
-            Command::Subscribe { subject, queue, sid } => {
-                let queue = if queue.is_empty() { String::new() } else { format!("{} ", text(queue)) };
+            Command::Subscribe {
+                subject,
+                queue,
+                sid,
+            } => {
+                let queue = if queue.is_empty() {
+                    String::new()
+                } else {
+                    format!("{} ", text(queue))
+                };
                 format!("SUB {} {queue}{}", text(subject), text(sid))
             }
             Command::Unsubscribe { sid, max } => match max {
@@ -134,7 +155,10 @@ impl Core {
             let cut = String::from_utf8_lossy(&shown[..max]);
             format!("{arrow} MSG_PAYLOAD: [{:?}...]", cut)
         } else {
-            format!("{arrow} MSG_PAYLOAD: [{:?}]", String::from_utf8_lossy(shown))
+            format!(
+                "{arrow} MSG_PAYLOAD: [{:?}]",
+                String::from_utf8_lossy(shown)
+            )
         }
     }
 
@@ -146,7 +170,10 @@ impl Core {
         let line = match line {
             "+OK" => "OK".to_owned(),
             // The log leaves out the quotes around the text.
-            _ => match line.strip_prefix("-ERR '").and_then(|rest| rest.strip_suffix('\'')) {
+            _ => match line
+                .strip_prefix("-ERR '")
+                .and_then(|rest| rest.strip_suffix('\''))
+            {
                 Some(text) => format!("-ERR {text}"),
                 None => line.to_owned(),
             },
@@ -158,7 +185,11 @@ impl Core {
     pub(super) fn trace_delivery(&mut self, slot: u32, id: SubId, message: &Message<'_>) {
         let head_end = message.tail.len() - message.body.len() - 4;
         let mut line = Vec::new();
-        line.extend_from_slice(if message.header_len.is_some() { b"HMSG " } else { b"MSG " });
+        line.extend_from_slice(if message.header_len.is_some() {
+            b"HMSG "
+        } else {
+            b"MSG "
+        });
         line.extend_from_slice(message.subject);
         line.push(b' ');
         line.extend_from_slice(self.subs.sid(id));

@@ -57,9 +57,13 @@ pub enum Record<'a> {
         queue: &'a [u8],
     },
     /// The sender has applied the receiver's interest up to `sequence`.
-    Applied { sequence: u64 },
+    Applied {
+        sequence: u64,
+    },
     /// All that connection `origin` reaches on the sender's core is slow.
-    Slow { origin: u64 },
+    Slow {
+        origin: u64,
+    },
 }
 
 fn start(out: &mut Vec<u8>, kind: u8) -> usize {
@@ -94,7 +98,8 @@ pub fn put_message<'q>(
     out.reserve(MESSAGE_HEAD + message.subject.len() + tail_len);
     let mut head = [0u8; MESSAGE_HEAD];
     head[4] = MESSAGE;
-    head[5] = if message.plain { PLAIN } else { 0 } | if message.tail.is_none() { PARCEL } else { 0 };
+    head[5] =
+        if message.plain { PLAIN } else { 0 } | if message.tail.is_none() { PARCEL } else { 0 };
     head[6] = message.hops;
     head[7..9].copy_from_slice(&message.account.to_le_bytes());
     head[9..17].copy_from_slice(&message.origin.to_le_bytes());
@@ -118,7 +123,14 @@ pub fn put_message<'q>(
 }
 
 /// Appends a change of interest.
-pub fn put_interest(out: &mut Vec<u8>, sequence: u64, account: u16, weight: u32, pattern: &[u8], queue: &[u8]) {
+pub fn put_interest(
+    out: &mut Vec<u8>,
+    sequence: u64,
+    account: u16,
+    weight: u32,
+    pattern: &[u8],
+    queue: &[u8],
+) {
     let at = start(out, INTEREST);
     out.extend_from_slice(&sequence.to_le_bytes());
     out.extend_from_slice(&account.to_le_bytes());
@@ -352,7 +364,13 @@ mod tests {
             panic!("a message")
         };
         assert_eq!(queues(decoded.queues).collect::<Vec<_>>(), [b"q1", b"q2"]);
-        assert_eq!(MessageRecord { queues: b"", ..decoded }, message);
+        assert_eq!(
+            MessageRecord {
+                queues: b"",
+                ..decoded
+            },
+            message
+        );
 
         let rest = &out[len..];
         let len = record_len(rest).expect("head");

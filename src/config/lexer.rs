@@ -203,7 +203,12 @@ impl<'a> Lexer<'a> {
         let mut raw = self.decoded.take().unwrap_or_default();
         raw.extend_from_slice(&self.input[self.start..self.pos]);
         let column = self.pos as i64 - self.item_line_start as i64 - raw.len() as i64;
-        self.ready = Some(Item { kind, text: lossy(&raw), line: self.line, column });
+        self.ready = Some(Item {
+            kind,
+            text: lossy(&raw),
+            line: self.line,
+            column,
+        });
         self.ignore();
     }
 
@@ -215,7 +220,12 @@ impl<'a> Lexer<'a> {
     fn fail(&mut self, message: String) {
         let column = self.pos as i64 - self.line_start as i64;
         self.place = Place::Done;
-        self.ready = Some(Item { kind: ItemKind::Error, text: message, line: self.line, column });
+        self.ready = Some(Item {
+            kind: ItemKind::Error,
+            text: message,
+            line: self.line,
+            column,
+        });
     }
 
     /// The end of the input, or a NUL byte, where a value cannot end: an end between items is
@@ -358,8 +368,10 @@ impl<'a> Lexer<'a> {
                 self.ignore();
                 self.go_back();
             }
-            c => self
-                .fail(format!("Expected a block-level to end with a '}}', but got '{}' instead.", shown(c))),
+            c => self.fail(format!(
+                "Expected a block-level to end with a '}}', but got '{}' instead.",
+                shown(c)
+            )),
         }
     }
 
@@ -466,9 +478,14 @@ impl<'a> Lexer<'a> {
                 loop {
                     match self.peek() {
                         EOF if quote == '"' => {
-                            return self.fail("Unexpected EOF processing double quoted map key.".to_owned());
+                            return self.fail(
+                                "Unexpected EOF processing double quoted map key.".to_owned(),
+                            );
                         }
-                        EOF => return self.fail("Unexpected EOF processing quoted map key.".to_owned()),
+                        EOF => {
+                            return self
+                                .fail("Unexpected EOF processing quoted map key.".to_owned());
+                        }
                         c if c == quote => {
                             self.emit(ItemKind::Key);
                             self.next();
@@ -829,18 +846,26 @@ impl<'a> Lexer<'a> {
         for _ in 0..2 {
             let c = self.next();
             if is_line_end(c) {
-                self.fail("Expected two hexadecimal digits after '\\x', but hit end of line".to_owned());
+                self.fail(
+                    "Expected two hexadecimal digits after '\\x', but hit end of line".to_owned(),
+                );
                 return None;
             }
         }
         let digits = &self.input[self.pos - 2..self.pos];
-        let byte = std::str::from_utf8(digits).ok().and_then(|d| match d.as_bytes() {
-            [a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => u8::from_str_radix(d, 16).ok(),
-            _ => None,
-        });
+        let byte = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|d| match d.as_bytes() {
+                [a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
+                    u8::from_str_radix(d, 16).ok()
+                }
+                _ => None,
+            });
         if byte.is_none() {
             let found = lossy(digits);
-            self.fail(format!("Expected two hexadecimal digits after '\\x', but got '{found}'"));
+            self.fail(format!(
+                "Expected two hexadecimal digits after '\\x', but got '{found}'"
+            ));
         }
         byte
     }
@@ -877,7 +902,8 @@ impl<'a> Lexer<'a> {
             match self.next() {
                 '-' => {
                     if self.pos - self.start != "2006-".len() {
-                        return self.fail("All ISO8601 dates must be in full Zulu form.".to_owned());
+                        return self
+                            .fail("All ISO8601 dates must be in full Zulu form.".to_owned());
                     }
                     return self.date_after_year();
                 }
@@ -930,8 +956,10 @@ impl<'a> Lexer<'a> {
     fn float(&mut self) {
         let c = self.next();
         if !is_digit(c) {
-            return self
-                .fail(format!("Floats must have a digit after the '.', but got '{}' instead.", shown(c)));
+            return self.fail(format!(
+                "Floats must have a digit after the '.', but got '{}' instead.",
+                shown(c)
+            ));
         }
         loop {
             match self.next() {
@@ -999,8 +1027,8 @@ fn is_digit(c: char) -> bool {
 /// the blocks of ten in which Unicode lays out decimal digits.
 fn is_decimal_digit(c: char) -> bool {
     const ZEROS: [u32; 20] = [
-        0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66,
-        0x0DE6, 0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x17E0, 0x1810, 0xFF10,
+        0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6,
+        0x0D66, 0x0DE6, 0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x17E0, 0x1810, 0xFF10,
     ];
     let code = c as u32;
     ZEROS.iter().any(|&zero| (zero..zero + 10).contains(&code))

@@ -56,7 +56,10 @@ impl CoreHandle {
 
     /// Has the core run `ask` and returns its answer; `None` if the core has
     /// ended or does not answer in [`ANSWER_TIMEOUT`].
-    pub fn ask<T: Send + 'static>(&self, ask: impl FnOnce(&mut Driver) -> T + Send + 'static) -> Option<T> {
+    pub fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut Driver) -> T + Send + 'static,
+    ) -> Option<T> {
         let (answer, answers) = channel();
         self.call(Box::new(move |driver| {
             // Who asked may have given up.
@@ -92,12 +95,23 @@ impl Calls {
 
 /// What the control thread reacts to.
 pub enum ControlEvent {
-    Log { level: LogLevel, line: String },
+    Log {
+        level: LogLevel,
+        line: String,
+    },
     Closed(Box<ConnSnapshot>),
-    Verify { core: CoreId, slot: u32, cid: u64, job: Box<PasswordJob> },
+    Verify {
+        core: CoreId,
+        slot: u32,
+        cid: u64,
+        job: Box<PasswordJob>,
+    },
     Signal(Signal),
     /// A core's loop ended, with the reason if it was not told to.
-    CoreEnded { core: usize, error: Option<String> },
+    CoreEnded {
+        core: usize,
+        error: Option<String>,
+    },
 }
 
 /// How cores and helper threads reach the control thread.
@@ -119,7 +133,14 @@ impl ControlSender {
             lines: Arc::clone(&lines),
             dropped: Arc::clone(&dropped),
         };
-        (sender, ControlReceiver { inbox, lines, dropped })
+        (
+            sender,
+            ControlReceiver {
+                inbox,
+                lines,
+                dropped,
+            },
+        )
     }
 
     /// Sends an event. After the control thread ended it is lost, as the process is about to.

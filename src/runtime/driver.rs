@@ -194,7 +194,14 @@ impl Driver {
 
     fn next_deadline(&self) -> Option<u64> {
         let retry = self.acceptor.as_ref().and_then(|a| a.retry_at);
-        [self.core.next_deadline(), retry, self.leaving.next_deadline()].into_iter().flatten().min()
+        [
+            self.core.next_deadline(),
+            retry,
+            self.leaving.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// One turn. Returns whether anything happened.
@@ -224,7 +231,11 @@ impl Driver {
         self.carry_out_effects();
         self.continue_leaving();
         self.retry_accept();
-        self.loads.publish(self.core.id(), self.core.counters().connections_total, self.core.open_connections());
+        self.loads.publish(
+            self.core.id(),
+            self.core.counters().connections_total,
+            self.core.open_connections(),
+        );
         if worked {
             let end = self.clock.now().mono_ns;
             self.figures.turn(end - self.now, completions, sends);
@@ -235,7 +246,11 @@ impl Driver {
     fn on_event(&mut self, event: Event<Batch>) {
         match event {
             Event::Received { slot, data } => self.core.receive(slot, &data),
-            Event::Sent { slot, buffer, result } => {
+            Event::Sent {
+                slot,
+                buffer,
+                result,
+            } => {
                 self.core.sent(slot, buffer, result);
                 if self.leaving.contains(slot) {
                     self.flushing.push(slot);
@@ -253,7 +268,8 @@ impl Driver {
             Event::Accepted { fd, .. } => self.accepted(fd),
             Event::AcceptFailed { errno, .. } => {
                 let error = io::Error::from_raw_os_error(errno);
-                self.control.error(format!("Error accepting a connection: {error}"));
+                self.control
+                    .error(format!("Error accepting a connection: {error}"));
                 if let Some(acceptor) = &mut self.acceptor {
                     acceptor.retry_at = Some(self.now + ACCEPT_RETRY.as_nanos() as u64);
                 }
@@ -285,7 +301,8 @@ impl Driver {
         if to == self.core.id() {
             self.adopt(fd, cid, refused);
         } else {
-            acceptor.cores[usize::from(to.0)].call(Box::new(move |driver| driver.adopt(fd, cid, refused)));
+            acceptor.cores[usize::from(to.0)]
+                .call(Box::new(move |driver| driver.adopt(fd, cid, refused)));
         }
     }
 
@@ -293,14 +310,19 @@ impl Driver {
     pub fn adopt(&mut self, fd: OwnedFd, cid: u64, refused: Option<ErrorText>) {
         let stream = TcpStream::from(fd);
         // A peer that is gone already has no address; reading will find its end.
-        let peer = stream.peer_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+        let peer = stream
+            .peer_addr()
+            .unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         if let Err(error) = stream.set_nodelay(true) {
-            self.control.error(format!("{peer} - cid:{cid} - cannot set TCP_NODELAY: {error}"));
+            self.control.error(format!(
+                "{peer} - cid:{cid} - cannot set TCP_NODELAY: {error}"
+            ));
         }
         let slot = self.core.connect(cid, peer, refused);
         if let Err(refused) = self.ring.open(slot, OwnedFd::from(stream)) {
-            self.control.error(format!("{peer} - cid:{cid} - {:?}", refused.reason));
+            self.control
+                .error(format!("{peer} - cid:{cid} - {:?}", refused.reason));
             self.core.receive_ended(slot, None);
         }
     }

@@ -28,9 +28,9 @@ impl Distribution {
         self.count += 1;
         self.sum += value;
         // Made when first needed: an idle broker's memory is not for histograms.
-        let window = self
-            .window
-            .get_or_insert_with(|| Histogram::new_with_bounds(1, HISTOGRAM_MAX_NS, 2).expect("valid bounds"));
+        let window = self.window.get_or_insert_with(|| {
+            Histogram::new_with_bounds(1, HISTOGRAM_MAX_NS, 2).expect("valid bounds")
+        });
         window.saturating_record(value);
     }
 

@@ -46,7 +46,9 @@ pub fn write_ports(dir: &str, client: SocketAddr, monitor: Option<SocketAddr>) -
     };
     let ports = Ports {
         nats: urls("nats", client),
-        monitoring: monitor.map(|address| urls("http", address)).unwrap_or_default(),
+        monitoring: monitor
+            .map(|address| urls("http", address))
+            .unwrap_or_default(),
     };
     let json = serde_json::to_vec(&ports).map_err(io::Error::other)?;
     // Harnesses look for the file and read it at once: it appears whole.
@@ -62,7 +64,11 @@ fn addresses(ip: IpAddr) -> Vec<IpAddr> {
         return vec![ip];
     }
     let own = interface_addresses();
-    if own.is_empty() { vec![IpAddr::from([127, 0, 0, 1])] } else { own }
+    if own.is_empty() {
+        vec![IpAddr::from([127, 0, 0, 1])]
+    } else {
+        own
+    }
 }
 
 /// The addresses of this host's interfaces.

@@ -11,8 +11,8 @@ use crate::broker::SubscriptionFilter;
 use crate::broker::core::Counters;
 use crate::monitor::connz::{Collector, SubsDetail};
 use crate::monitor::snapshot::{
-    AccountSnapshot, CoreSnapshot, Health, KindCounts, OptionsSnapshot, RingSnapshot, ServerSnapshot,
-    SlowConsumerSnapshot, SubszSnapshot, Traffic,
+    AccountSnapshot, CoreSnapshot, Health, KindCounts, OptionsSnapshot, RingSnapshot,
+    ServerSnapshot, SlowConsumerSnapshot, SubszSnapshot, Traffic,
 };
 use crate::monitor::{ClosedRing, Request, RequestStats, Response, Snapshot};
 
@@ -154,7 +154,8 @@ impl Gatherer {
                 subscriptions.stats.matches += own.stats.matches;
                 subscriptions.stats.cache_hits += own.stats.cache_hits;
                 subscriptions.stats.total_fanout += own.stats.total_fanout;
-                subscriptions.stats.max_fanout = subscriptions.stats.max_fanout.max(own.stats.max_fanout);
+                subscriptions.stats.max_fanout =
+                    subscriptions.stats.max_fanout.max(own.stats.max_fanout);
                 subscriptions.total += own.total;
                 subscriptions.list.extend(own.list);
             }
@@ -216,7 +217,11 @@ impl Gatherer {
         Snapshot {
             server,
             health,
-            accounts: if needs.accounts { vec![account] } else { Vec::new() },
+            accounts: if needs.accounts {
+                vec![account]
+            } else {
+                Vec::new()
+            },
             connections: connections.map(Collector::finish).unwrap_or_default(),
             subscriptions,
             cores,

@@ -34,11 +34,13 @@ pub fn serve(listener: TcpListener, gatherer: Arc<Gatherer>) -> std::io::Result<
                 }
                 let (gatherer, slot) = (Arc::clone(&gatherer), Open(Arc::clone(&open)));
                 // Without a thread the connection is closed; the next may fare better.
-                let _ = thread::Builder::new().name("monitor-conn".into()).spawn(move || {
-                    let _slot = slot;
-                    // The peer's trouble is the peer's.
-                    let _ = converse(stream, &gatherer);
-                });
+                let _ = thread::Builder::new()
+                    .name("monitor-conn".into())
+                    .spawn(move || {
+                        let _slot = slot;
+                        // The peer's trouble is the peer's.
+                        let _ = converse(stream, &gatherer);
+                    });
             }
         })?;
     Ok(())

@@ -48,12 +48,16 @@ impl Loads {
 
     /// Open connections, including those on their way to a core.
     pub fn total(&self) -> usize {
-        (0..self.cores.len()).map(|core| self.load(core) as usize).sum()
+        (0..self.cores.len())
+            .map(|core| self.load(core) as usize)
+            .sum()
     }
 
     /// Chooses the core with the fewest connections for one more.
     pub fn assign(&self) -> CoreId {
-        let core = (0..self.cores.len()).min_by_key(|&core| self.load(core)).unwrap_or(0);
+        let core = (0..self.cores.len())
+            .min_by_key(|&core| self.load(core))
+            .unwrap_or(0);
         self.cores[core].assigned.fetch_add(1, Ordering::Relaxed);
         CoreId(core as u8)
     }

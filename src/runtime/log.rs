@@ -21,7 +21,11 @@ const SYSLOG_FACILITY: u8 = 3 << 3;
 
 enum Sink {
     Stderr,
-    File { file: File, path: PathBuf, written: u64 },
+    File {
+        file: File,
+        path: PathBuf,
+        written: u64,
+    },
     Syslog(UnixDatagram),
     RemoteSyslog(std::net::UdpSocket),
 }
@@ -173,7 +177,9 @@ impl Logger {
             return;
         }
         let path = path.clone();
-        let stamp = Zoned::new(Timestamp::now(), self.zone.clone()).strftime("%Y.%m.%d.%H.%M.%S.%9f").to_string();
+        let stamp = Zoned::new(Timestamp::now(), self.zone.clone())
+            .strftime("%Y.%m.%d.%H.%M.%S.%9f")
+            .to_string();
         let mut backup = path.clone().into_os_string();
         backup.push(format!(".{stamp}"));
         let rotated = fs::rename(&path, &backup).and_then(|()| open_file(&path));
@@ -181,26 +187,40 @@ impl Logger {
             Ok(sink) => {
                 self.sink = sink;
                 let backup = PathBuf::from(backup);
-                self.line(Tag::Info, &format!("Rotated log, backup saved as {:?}", backup.display().to_string()));
+                self.line(
+                    Tag::Info,
+                    &format!(
+                        "Rotated log, backup saved as {:?}",
+                        backup.display().to_string()
+                    ),
+                );
                 self.remove_old_backups(&path);
             }
             Err(error) => {
                 // Do not try again with every line.
                 self.options.size_limit = 0;
-                self.line(Tag::Error, &format!("Unable to rotate the log, keep writing to it: {error}"));
+                self.line(
+                    Tag::Error,
+                    &format!("Unable to rotate the log, keep writing to it: {error}"),
+                );
             }
         }
     }
 
     fn remove_old_backups(&mut self, path: &Path) {
         let keep = usize::try_from(self.options.max_files).unwrap_or(0);
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str()))
+        else {
             return;
         };
         if keep == 0 {
             return;
         }
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
         let prefix = format!("{name}.");
         let mut backups: Vec<PathBuf> = fs::read_dir(folder)
             .into_iter()
@@ -218,7 +238,13 @@ impl Logger {
         let surplus = (backups.len() + 1).saturating_sub(keep);
         for old in backups.into_iter().take(surplus) {
             if let Err(error) = fs::remove_file(&old) {
-                self.line(Tag::Error, &format!("Unable to remove backup log file {}: {error}", old.display()));
+                self.line(
+                    Tag::Error,
+                    &format!(
+                        "Unable to remove backup log file {}: {error}",
+                        old.display()
+                    ),
+                );
             }
         }
     }
@@ -253,7 +279,10 @@ fn open_file(path: &Path) -> io::Result<Sink> {
 }
 
 fn syslog_line(tag: Tag, pid: u32, text: &str) -> String {
-    format!("<{}>nats-server[{pid}]: {text}", SYSLOG_FACILITY | tag.severity())
+    format!(
+        "<{}>nats-server[{pid}]: {text}",
+        SYSLOG_FACILITY | tag.severity()
+    )
 }
 
 #[cfg(test)]
@@ -278,7 +307,12 @@ mod tests {
         let (head, tail) = text.split_once("] ").expect("pid");
         assert_eq!(head, format!("[{}", std::process::id()));
         let (stamp, tail) = tail.split_at("2026/11/22 20:37:06.214979".len());
-        assert!(stamp.chars().all(|c| c.is_ascii_digit() || " /:.".contains(c)), "{stamp}");
+        assert!(
+            stamp
+                .chars()
+                .all(|c| c.is_ascii_digit() || " /:.".contains(c)),
+            "{stamp}"
+        );
         assert_eq!(tail, " [INF] Server is ready\n");
     }
 

@@ -36,21 +36,30 @@ impl PasswordChecker {
         let cores = &self.cores;
         let queue = self.queue.get_or_insert_with(|| start(cores.clone()));
         // Without its thread the check has no answer, and the connection times out.
-        let _ = queue.send(Check { core, slot, cid, job });
+        let _ = queue.send(Check {
+            core,
+            slot,
+            cid,
+            job,
+        });
     }
 }
 
 fn start(cores: Vec<CoreHandle>) -> Sender<Check> {
     let (queue, checks) = channel::<Check>();
     // Without a thread `checks` is dropped, and sending to it fails.
-    let _ = thread::Builder::new().name("passwords".into()).spawn(move || {
-        for check in checks {
-            let identity = check.job.run().then(|| check.job.identity().clone());
-            let Check { core, slot, cid, .. } = check;
-            cores[usize::from(core.0)].call(Box::new(move |driver| {
-                driver.core.verified(slot, cid, identity);
-            }));
-        }
-    });
+    let _ = thread::Builder::new()
+        .name("passwords".into())
+        .spawn(move || {
+            for check in checks {
+                let identity = check.job.run().then(|| check.job.identity().clone());
+                let Check {
+                    core, slot, cid, ..
+                } = check;
+                cores[usize::from(core.0)].call(Box::new(move |driver| {
+                    driver.core.verified(slot, cid, identity);
+                }));
+            }
+        });
     queue
 }

@@ -47,12 +47,27 @@ pub enum StartError {
     Log(std::io::Error),
     Cpus(CpuError),
     Affinity(std::io::Error),
-    TooManyCores { wanted: usize },
+    TooManyCores {
+        wanted: usize,
+    },
     Preflight(PreflightError),
-    Resolve { host: String, error: std::io::Error },
-    Listen { host: String, port: i64, error: std::io::Error },
-    Monitor { address: String, error: std::io::Error },
-    PidFile { path: String, error: std::io::Error },
+    Resolve {
+        host: String,
+        error: std::io::Error,
+    },
+    Listen {
+        host: String,
+        port: i64,
+        error: std::io::Error,
+    },
+    Monitor {
+        address: String,
+        error: std::io::Error,
+    },
+    PidFile {
+        path: String,
+        error: std::io::Error,
+    },
     Authorization(crate::broker::auth::AuthError),
     Executor(ExecutorError),
     Core(String),
@@ -76,7 +91,10 @@ impl fmt::Display for StartError {
             Self::Cpus(error) => error.fmt(f),
             Self::Affinity(error) => write!(f, "cannot read the affinity mask: {error}"),
             Self::TooManyCores { wanted } => {
-                write!(f, "{wanted} cores asked for, but {CORES_MAX} is the most: lower --cores")
+                write!(
+                    f,
+                    "{wanted} cores asked for, but {CORES_MAX} is the most: lower --cores"
+                )
             }
             Self::Preflight(error) => error.fmt(f),
             Self::Resolve { host, error } => write!(
@@ -86,7 +104,11 @@ impl fmt::Display for StartError {
             ),
             Self::Listen { host, port, error } => {
                 let at = host_port(host, *port);
-                write!(f, "Error listening on port: {at}, \"listen tcp {at}: bind: {}\"", reason(error))
+                write!(
+                    f,
+                    "Error listening on port: {at}, \"listen tcp {at}: bind: {}\"",
+                    reason(error)
+                )
             }
             Self::Monitor { address, error } => write!(
                 f,
@@ -164,7 +186,9 @@ fn choose_cpus(placement: &Placement) -> Result<Vec<usize>, StartError> {
     if matches!(choice, CpuChoice::All) {
         chosen.truncate(CORES_MAX);
     } else if chosen.len() > CORES_MAX {
-        return Err(StartError::TooManyCores { wanted: chosen.len() });
+        return Err(StartError::TooManyCores {
+            wanted: chosen.len(),
+        });
     }
     Ok(chosen)
 }
@@ -286,7 +310,10 @@ fn prepare(configuration: &Configuration, log: &mut Logger) -> Result<Prepared, 
     }
     write_files(options, address, monitor_address, log)?;
     let at = host_port(&options.host, i64::from(address.port()));
-    log.line(Tag::Info, &format!("Listening for client connections on {at}"));
+    log.line(
+        Tag::Info,
+        &format!("Listening for client connections on {at}"),
+    );
     log.line(Tag::Info, "Server is ready");
     Ok(Prepared {
         passwords: PasswordChecker::new(cores.clone()),
@@ -305,9 +332,16 @@ fn prepare(configuration: &Configuration, log: &mut Logger) -> Result<Prepared, 
 fn announce(options: &Options, identity: &ServerIdentity, log: &mut Logger, cautions: &[Caution]) {
     log.line(Tag::Info, "Starting nats-server");
     log.line(Tag::Info, &format!("  Version:  {}", identity.version));
-    let commit = if identity.git_commit.is_empty() { "not set" } else { &identity.git_commit };
+    let commit = if identity.git_commit.is_empty() {
+        "not set"
+    } else {
+        &identity.git_commit
+    };
     log.line(Tag::Info, &format!("  Git:      [{commit}]"));
-    log.line(Tag::Info, &format!("  Ringwire: {}", identity::RINGWIRE_VERSION));
+    log.line(
+        Tag::Info,
+        &format!("  Ringwire: {}", identity::RINGWIRE_VERSION),
+    );
     log.line(Tag::Info, &format!("  Name:     {}", identity.server_name));
     log.line(Tag::Info, &format!("  ID:       {}", identity.server_id));
     for caution in cautions {
@@ -315,7 +349,10 @@ fn announce(options: &Options, identity: &ServerIdentity, log: &mut Logger, caut
     }
     if !options.config_file.is_empty() {
         let (file, digest) = (&options.config_file, &options.config_digest);
-        log.line(Tag::Info, &format!("Using configuration file: {file} ({digest})"));
+        log.line(
+            Tag::Info,
+            &format!("Using configuration file: {file} ({digest})"),
+        );
     }
 }
 
@@ -348,7 +385,10 @@ fn write_files(
     {
         log.line(
             Tag::Error,
-            &format!("Error writing ports file in {}: {error}", options.ports_file_dir),
+            &format!(
+                "Error writing ports file in {}: {error}",
+                options.ports_file_dir
+            ),
         );
     }
     Ok(())
@@ -386,7 +426,8 @@ fn start_cores(
     core_settings: &Arc<Settings>,
     control: &ControlSender,
 ) -> Result<(Vec<CoreHandle>, Vec<executor::Core<()>>), StartError> {
-    let nodes = links::mesh::<Bytes>(cpus.len(), &LinkConfig::default()).map_err(StartError::Threads)?;
+    let nodes =
+        links::mesh::<Bytes>(cpus.len(), &LinkConfig::default()).map_err(StartError::Threads)?;
     let (handles, inboxes): (Vec<_>, Vec<_>) = nodes
         .iter()
         .map(|node| CoreHandle::new(node.wakers[node.node].clone()))
@@ -513,7 +554,8 @@ impl Server {
             let event = self.events.next(timeout);
             let dropped = self.events.take_dropped();
             if dropped > 0 {
-                self.log.line(Tag::Warn, &format!("{dropped} log lines were dropped"));
+                self.log
+                    .line(Tag::Warn, &format!("{dropped} log lines were dropped"));
             }
             let stop = match event {
                 Some(event) => self.on_event(event),
@@ -533,13 +575,19 @@ impl Server {
         match event {
             ControlEvent::Log { level, line } => self.log.line(level.into(), &line),
             ControlEvent::Closed(conn) => self.gatherer.note_closed(*conn),
-            ControlEvent::Verify { core, slot, cid, job } => {
+            ControlEvent::Verify {
+                core,
+                slot,
+                cid,
+                job,
+            } => {
                 self.passwords.check(core, slot, cid, job);
             }
             ControlEvent::Signal(signal) => return self.on_signal(signal),
             ControlEvent::CoreEnded { core, error } => {
                 let error = error.unwrap_or_else(|| "for no reason".to_owned());
-                self.log.line(Tag::Fatal, &format!("Core {core} ended: {error}"));
+                self.log
+                    .line(Tag::Fatal, &format!("Core {core} ended: {error}"));
                 self.cores_running -= 1;
                 self.failed = true;
                 return true;
@@ -549,7 +597,8 @@ impl Server {
     }
 
     fn on_signal(&mut self, signal: Signal) -> bool {
-        self.log.line(Tag::Info, &format!("Trapped \"{}\" signal", signal.name()));
+        self.log
+            .line(Tag::Info, &format!("Trapped \"{}\" signal", signal.name()));
         match signal {
             Signal::Interrupt => true,
             // In lame duck mode the server goes by itself.
@@ -568,25 +617,32 @@ impl Server {
 
     fn reopen_log(&mut self) {
         if self.options.log.file.is_empty() {
-            self.log.line(Tag::Info, "File log re-open ignored, not a file logger");
+            self.log
+                .line(Tag::Info, "File log re-open ignored, not a file logger");
             return;
         }
         match self.log.reopen() {
             Ok(()) => self.log.line(Tag::Info, "File log re-opened"),
-            Err(error) => self.log.line(Tag::Error, &format!("Unable to re-open the log: {error}")),
+            Err(error) => self
+                .log
+                .line(Tag::Error, &format!("Unable to re-open the log: {error}")),
         }
     }
 
     fn reload(&mut self) {
         if let Err(text) = self.try_reload() {
-            self.log
-                .line(Tag::Error, &format!("Failed to reload server configuration: {text}"));
+            self.log.line(
+                Tag::Error,
+                &format!("Failed to reload server configuration: {text}"),
+            );
         }
     }
 
     fn try_reload(&mut self) -> Result<(), String> {
         if self.options.config_file.is_empty() {
-            return Err("can only reload config when a file is provided using -c or --config".to_owned());
+            return Err(
+                "can only reload config when a file is provided using -c or --config".to_owned(),
+            );
         }
         let configuration = config::load(&self.flags, &SystemSource).map_err(|e| e.to_string())?;
         let options = configuration.options;
@@ -604,7 +660,11 @@ impl Server {
             self.log.line(Tag::Warn, &caution.to_string());
         }
         self.auth = auth;
-        let core_settings = Arc::new(settings::core(&options, &self.identity, Arc::clone(&self.auth)));
+        let core_settings = Arc::new(settings::core(
+            &options,
+            &self.identity,
+            Arc::clone(&self.auth),
+        ));
         let max_connections = settings::max_connections(&options);
         let spin = settings::spin(options.spin);
         for core in &self.cores {
@@ -617,14 +677,19 @@ impl Server {
             && !options.pid_file.is_empty()
             && let Err(error) = files::write_pid(&options.pid_file)
         {
-            self.log.line(Tag::Error, &format!("Failed to write pidfile: {error}"));
+            self.log
+                .line(Tag::Error, &format!("Failed to write pidfile: {error}"));
         }
         let now = Clock::new().now().unix_ns;
-        self.gatherer.reload(reloadable(&options, self.port, self.http_port, now));
+        self.gatherer
+            .reload(reloadable(&options, self.port, self.http_port, now));
         for change in changes {
             self.log.line(Tag::Info, &change.to_string());
         }
-        self.log.line(Tag::Info, &format!("Reloaded server configuration ({})", options.config_digest));
+        self.log.line(
+            Tag::Info,
+            &format!("Reloaded server configuration ({})", options.config_digest),
+        );
         self.options = options;
         Ok(())
     }
@@ -634,8 +699,10 @@ impl Server {
         if self.lame_duck.is_some() {
             return false;
         }
-        self.log
-            .line(Tag::Info, "Entering lame duck mode, stop accepting new clients");
+        self.log.line(
+            Tag::Info,
+            "Entering lame duck mode, stop accepting new clients",
+        );
         let clients: usize = self
             .cores
             .iter()
@@ -714,7 +781,8 @@ impl Server {
         }
         for path in [
             (!self.options.pid_file.is_empty()).then(|| self.options.pid_file.clone().into()),
-            (!self.options.ports_file_dir.is_empty()).then(|| files::ports_path(&self.options.ports_file_dir)),
+            (!self.options.ports_file_dir.is_empty())
+                .then(|| files::ports_path(&self.options.ports_file_dir)),
         ]
         .into_iter()
         .flatten()

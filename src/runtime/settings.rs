@@ -74,7 +74,8 @@ pub fn core(options: &Options, identity: &ServerIdentity, auth: Arc<AuthConfig>)
         max_payload: options.max_payload,
         max_pending: bytes(options.max_pending),
         max_subscriptions: limit(options.max_subscriptions),
-        max_subscription_tokens: (options.max_sub_tokens > 0).then_some(usize::from(options.max_sub_tokens)),
+        max_subscription_tokens: (options.max_sub_tokens > 0)
+            .then_some(usize::from(options.max_sub_tokens)),
         ping_interval: options.ping_interval,
         ping_max: u32::try_from(options.ping_max).unwrap_or(u32::MAX),
         write_deadline: options.write_deadline,

@@ -90,7 +90,8 @@ fn the_only_server() -> Result<i32, SignalError> {
 }
 
 fn is_server(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| PROGRAMS.contains(&name.trim()))
+    fs::read_to_string(format!("/proc/{pid}/comm"))
+        .is_ok_and(|name| PROGRAMS.contains(&name.trim()))
 }
 
 #[cfg(test)]
@@ -105,7 +106,10 @@ mod tests {
         assert_eq!(target("17").expect("a number"), 17);
         assert_eq!(target(path.to_str().expect("text")).expect("a file"), 4242);
         for bad in ["-1", "0", "nothing/here"] {
-            assert!(matches!(target(bad), Err(SignalError::BadTarget(_))), "{bad}");
+            assert!(
+                matches!(target(bad), Err(SignalError::BadTarget(_))),
+                "{bad}"
+            );
         }
     }
 }

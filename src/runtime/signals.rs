@@ -48,10 +48,12 @@ impl Signal {
 /// The system's, from installing the handlers or starting the thread.
 pub fn forward(control: ControlSender) -> io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2])?;
-    thread::Builder::new().name("signals".into()).spawn(move || {
-        for signal in signals.forever().filter_map(Signal::from_number) {
-            control.send(ControlEvent::Signal(signal));
-        }
-    })?;
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for signal in signals.forever().filter_map(Signal::from_number) {
+                control.send(ControlEvent::Signal(signal));
+            }
+        })?;
     Ok(())
 }
