@@ -268,6 +268,13 @@ impl Client {
     /// The next line, without its CRLF.
     #[track_caller]
     pub fn line(&mut self) -> String {
+        let line = self.line_or_close();
+        line.unwrap_or_else(|| panic!("closed within the line {:?}", self.pending()))
+    }
+
+    /// The next line, without its CRLF; none when the connection ends before a line does.
+    #[track_caller]
+    pub fn line_or_close(&mut self) -> Option<String> {
         // How much of the unread bytes is known to hold no line end.
         let mut scanned = 0;
         loop {
@@ -278,10 +285,12 @@ impl Client {
                 let line = String::from_utf8_lossy(line.expect("CRLF at a line's end"));
                 let line = line.into_owned();
                 self.consumed += end + 1;
-                return line;
+                return Some(line);
             }
             scanned = unread.len();
-            assert!(self.fill(), "closed within the line {:?}", self.pending());
+            if !self.fill() {
+                return None;
+            }
         }
     }
 
