@@ -321,7 +321,12 @@ impl Client {
                     return true;
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == ErrorKind::ConnectionReset => return false,
+                // A reset that follows a close is the second kind.
+                Err(e)
+                    if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) =>
+                {
+                    return false;
+                }
                 Err(e) => panic!("{e}; received so far: {:?}", self.pending()),
             }
         }

@@ -38,6 +38,8 @@ fn transcripts_are_those_of_nats_server() {
     };
     let mut different = Vec::new();
     for path in scripts() {
+        // Shown when a step waits in vain.
+        println!("{}", path.display());
         let script = Script::read(&path);
         let expected = script.run(&oracle);
         let found = script.run(&server_binary());

@@ -120,7 +120,7 @@ fn a_second_connect_drops_all_subscriptions() {
 }
 
 #[test]
-fn a_second_connect_replaces_the_options() {
+fn a_second_connect_changes_the_options_that_it_names() {
     let server = Server::start();
     let mut client = Client::ready(server.addr());
     client.send("CONNECT {\"verbose\":true}\r\n");
