@@ -337,6 +337,11 @@ impl Client {
         self.socket.shutdown(Shutdown::Write).unwrap();
     }
 
+    /// The same, though the server may have closed the connection already.
+    pub fn shutdown_write_anyway(&mut self) {
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
     /// The port of this end, as the server sees it.
     pub fn local_port(&self) -> u16 {
         self.socket.local_addr().unwrap().port()
