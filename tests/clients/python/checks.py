@@ -4,12 +4,30 @@ import asyncio
 import sys
 
 import nats
-from nats.errors import NoRespondersError
+from nats.errors import NoRespondersError, TimeoutError
+
+
+async def settle(nc, other):
+    """Waits until all subscriptions of `other` so far are known where `nc` publishes.
+
+    The PING of nats-py's flush() may overtake a SUB that its flusher has not written yet. But
+    a subscription made after the others is in force after them.
+    """
+    subject = other.new_inbox()
+    sub = await other.subscribe(subject)
+    while True:
+        await nc.publish(subject, b"")
+        try:
+            await sub.next_msg(0.02)
+            break
+        except TimeoutError:
+            pass
+    await sub.unsubscribe()
 
 
 async def publish(nc, other):
     sub = await other.subscribe("numbers")
-    await other.flush()
+    await settle(nc, other)
     for i in range(1000):
         await nc.publish("numbers", b"%d" % i)
     for i in range(1000):
@@ -19,7 +37,7 @@ async def publish(nc, other):
 async def wildcards(nc, other):
     one = await other.subscribe("w.*.x")
     many = await other.subscribe("w.>")
-    await other.flush()
+    await settle(nc, other)
     for subject in ("w.a.x", "w.a.b.x", "w", "w.a"):
         await nc.publish(subject, subject.encode())
     await nc.publish("w.end.x", b"")
@@ -35,7 +53,7 @@ async def request(nc, other):
         await msg.respond(msg.data * 2)
 
     await other.subscribe("double", cb=double)
-    await other.flush()
+    await settle(nc, other)
     answers = await asyncio.gather(
         *(nc.request("double", b"%d." % i, timeout=10) for i in range(100))
     )
@@ -53,7 +71,7 @@ async def queue(nc, other):
 
     for client in (nc, other, other):
         await client.subscribe("jobs", queue="workers", cb=take)
-        await client.flush()
+        await settle(nc, client)
     for i in range(300):
         await nc.publish("jobs", b"%d" % i)
     await asyncio.wait_for(done.wait(), 10)
@@ -64,7 +82,7 @@ async def queue(nc, other):
 
 async def headers(nc, other):
     sub = await other.subscribe("headed")
-    await other.flush()
+    await settle(nc, other)
     await nc.publish("headed", b"body", headers={"Key": "Value", "Other": "1"})
     msg = await sub.next_msg(10)
     assert (msg.data, msg.headers) == (b"body", {"Key": "Value", "Other": "1"})
@@ -85,7 +103,7 @@ async def drain(nc, other):
         got.append(msg.data)
 
     sub = await other.subscribe("drained", cb=take)
-    await other.flush()
+    await settle(nc, other)
     for i in range(500):
         await nc.publish("drained", b"%d" % i)
     await nc.flush()
@@ -97,12 +115,12 @@ async def drain(nc, other):
 
 async def reconnect(nc, other):
     sub = await other.subscribe("after")
-    await other.flush()
+    await settle(nc, other)
     print("restart", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     for _ in (nc, other):
         await asyncio.wait_for(reconnected.get(), 10)
-    await other.flush()
+    await settle(nc, other)
     await nc.publish("after", b"back")
     assert (await sub.next_msg(10)).data == b"back"
 
