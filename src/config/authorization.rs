@@ -44,7 +44,10 @@ impl Default for AuthorizationConfig {
 impl AuthorizationConfig {
     /// Whether clients must show credentials.
     pub fn is_required(&self) -> bool {
-        !self.users.is_empty() || !self.user.is_empty() || !self.password.is_empty() || !self.token.is_empty()
+        !self.users.is_empty()
+            || !self.user.is_empty()
+            || !self.password.is_empty()
+            || !self.token.is_empty()
     }
 }
 
@@ -123,7 +126,10 @@ pub struct ResponseRule {
 
 impl Default for ResponseRule {
     fn default() -> Self {
-        ResponseRule { max: defaults::ALLOW_RESPONSES_MAX, expires: defaults::ALLOW_RESPONSES_EXPIRES }
+        ResponseRule {
+            max: defaults::ALLOW_RESPONSES_MAX,
+            expires: defaults::ALLOW_RESPONSES_EXPIRES,
+        }
     }
 }
 

@@ -132,7 +132,9 @@ pub struct Flags {
 /// Names the file only: the flags may hold a password.
 impl fmt::Debug for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flags").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Flags")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -160,7 +162,10 @@ impl Flags {
         set(&mut options.log.trace, &self.trace);
         set(&mut options.log.trace_verbose, &self.trace_verbose);
         set(&mut options.log.size_limit, &self.log_size_limit);
-        set(&mut options.log.max_traced_msg_len, &self.max_traced_msg_len);
+        set(
+            &mut options.log.max_traced_msg_len,
+            &self.max_traced_msg_len,
+        );
         set(&mut options.authorization.user, &self.user);
         set(&mut options.authorization.password, &self.password);
         set(&mut options.authorization.token, &self.token);
@@ -218,7 +223,9 @@ where
     let mut rest = arguments.as_slice();
     while let Some((name, inline)) = split_flag(&mut rest)? {
         let Some((_, flag, takes)) = FLAGS.iter().find(|(known, _, _)| *known == name) else {
-            return Err(CliError::Usage(format!("flag provided but not defined: -{name}")));
+            return Err(CliError::Usage(format!(
+                "flag provided but not defined: -{name}"
+            )));
         };
         let given = take_value(name, *takes, inline, &mut rest)?;
         apply_flag(*flag, name, given, &mut flags, &mut asked)?;
@@ -229,7 +236,9 @@ where
 /// Takes one flag off the arguments: its name and the value after `=`. None at the first argument
 /// that is no flag.
 fn split_flag<'a>(rest: &mut &'a [String]) -> Result<Option<(&'a str, Option<&'a str>)>, CliError> {
-    let Some((first, after)) = rest.split_first() else { return Ok(None) };
+    let Some((first, after)) = rest.split_first() else {
+        return Ok(None);
+    };
     if first.len() < 2 || !first.starts_with('-') {
         return Ok(None);
     }
@@ -237,7 +246,10 @@ fn split_flag<'a>(rest: &mut &'a [String]) -> Result<Option<(&'a str, Option<&'a
     if first == "--" {
         return Ok(None);
     }
-    let name = first.strip_prefix("--").or_else(|| first.strip_prefix('-')).unwrap_or(first);
+    let name = first
+        .strip_prefix("--")
+        .or_else(|| first.strip_prefix('-'))
+        .unwrap_or(first);
     if name.is_empty() || name.starts_with(['-', '=']) {
         return Err(CliError::Usage(format!("bad flag syntax: {first}")));
     }
@@ -257,7 +269,10 @@ fn take_value(
         return match inline {
             None => Ok(Given::Bool(true)),
             Some(text) => parse_bool(text).map(Given::Bool).ok_or_else(|| {
-                CliError::Usage(format!("invalid boolean value {} for -{name}: parse error", quoted(text)))
+                CliError::Usage(format!(
+                    "invalid boolean value {} for -{name}: parse error",
+                    quoted(text)
+                ))
             }),
         };
     }
@@ -273,7 +288,10 @@ fn take_value(
         return Ok(Given::Text(text.to_owned()));
     }
     parse_int(text).map(Given::Int).map_err(|reason| {
-        CliError::Usage(format!("invalid value {} for flag -{name}: {reason}", quoted(text)))
+        CliError::Usage(format!(
+            "invalid value {} for flag -{name}: {reason}",
+            quoted(text)
+        ))
     })
 }
 
@@ -365,7 +383,12 @@ fn apply_switch(flag: Flag, on: bool, flags: &mut Flags, asked: &mut Asked) {
     }
 }
 
-fn apply_text(flag: Flag, text: String, flags: &mut Flags, asked: &mut Asked) -> Result<(), CliError> {
+fn apply_text(
+    flag: Flag,
+    text: String,
+    flags: &mut Flags,
+    asked: &mut Asked,
+) -> Result<(), CliError> {
     let target = match flag {
         Flag::Config => {
             flags.config = text;
@@ -413,18 +436,31 @@ fn decide(flags: Flags, asked: Asked, rest: &[String]) -> Result<Command, CliErr
         return match argument.to_lowercase().as_str() {
             "version" => Ok(Command::Version),
             "help" => Ok(Command::Help),
-            _ => Err(CliError::Refused(format!("unrecognized command: {}", quoted(argument)))),
+            _ => Err(CliError::Refused(format!(
+                "unrecognized command: {}",
+                quoted(argument)
+            ))),
         };
     }
     if !asked.signal.is_empty() {
         let (name, target) = asked.signal.split_once('=').unwrap_or((&asked.signal, ""));
         let command = SignalCommand::from_name(name)
             .ok_or_else(|| CliError::Refused(format!("unknown signal {}", quoted(name))))?;
-        return Ok(Command::Signal(SignalRequest { command, target: target.to_owned() }));
+        return Ok(Command::Signal(SignalRequest {
+            command,
+            target: target.to_owned(),
+        }));
     }
     if let Some(name) = asked.not_built {
-        let dashed = if name.len() <= 2 { format!("-{name}") } else { format!("--{name}") };
-        return Err(CliError::Refused(format!("{} is not built yet in ringwire", quoted(&dashed))));
+        let dashed = if name.len() <= 2 {
+            format!("-{name}")
+        } else {
+            format!("--{name}")
+        };
+        return Err(CliError::Refused(format!(
+            "{} is not built yet in ringwire",
+            quoted(&dashed)
+        )));
     }
     if !asked.test {
         return Ok(Command::Run(flags));

@@ -12,7 +12,10 @@ pub enum Problem {
     /// No option has this name here.
     UnknownField(String),
     /// A value of another type is needed. The names of types are those of nats-server's messages.
-    WrongType { found: &'static str, wanted: &'static str },
+    WrongType {
+        found: &'static str,
+        wanted: &'static str,
+    },
     /// An option that nats-server has and this server does not have yet.
     NotBuilt(String),
     /// Warning: a bare number where a duration should stand.
@@ -26,11 +29,18 @@ impl fmt::Display for Problem {
         match self {
             Problem::UnknownField(name) => write!(f, "unknown field {}", quoted(name)),
             Problem::WrongType { found, wanted } => {
-                write!(f, "interface conversion: interface {{}} is {found}, not {wanted}")
+                write!(
+                    f,
+                    "interface conversion: interface {{}} is {found}, not {wanted}"
+                )
             }
             Problem::NotBuilt(name) => write!(f, "{} is not built yet in ringwire", quoted(name)),
             Problem::BareSeconds(name) => {
-                write!(f, "invalid use of field {}: {name} should be converted to a duration", quoted(name))
+                write!(
+                    f,
+                    "invalid use of field {}: {name} should be converted to a duration",
+                    quoted(name)
+                )
             }
             Problem::Text(text) => f.write_str(text),
         }
@@ -67,7 +77,10 @@ impl Report {
     }
 
     pub(super) fn error(&mut self, position: &Position, problem: Problem) {
-        self.errors.push(Diagnostic { position: Some(position.clone()), problem });
+        self.errors.push(Diagnostic {
+            position: Some(position.clone()),
+            problem,
+        });
     }
 
     pub(super) fn text(&mut self, position: &Position, text: impl Into<String>) {
@@ -76,22 +89,37 @@ impl Report {
 
     /// An error without a place.
     pub(super) fn placeless(&mut self, text: impl Into<String>) {
-        self.errors.push(Diagnostic { position: None, problem: Problem::Text(text.into()) });
+        self.errors.push(Diagnostic {
+            position: None,
+            problem: Problem::Text(text.into()),
+        });
     }
 
     pub(super) fn wrong_type(&mut self, position: &Position, found: &Kind, wanted: &'static str) {
-        self.error(position, Problem::WrongType { found: found.type_name(), wanted });
+        self.error(
+            position,
+            Problem::WrongType {
+                found: found.type_name(),
+                wanted,
+            },
+        );
     }
 
     pub(super) fn warn(&mut self, position: Option<&Position>, problem: Problem) {
-        self.warnings.push(Diagnostic { position: position.cloned(), problem });
+        self.warnings.push(Diagnostic {
+            position: position.cloned(),
+            problem,
+        });
     }
 }
 
 /// One line for each warning and error, warnings first, each with its line end.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.warnings.iter().chain(&self.errors).try_for_each(|diagnostic| writeln!(f, "{diagnostic}"))
+        self.warnings
+            .iter()
+            .chain(&self.errors)
+            .try_for_each(|diagnostic| writeln!(f, "{diagnostic}"))
     }
 }
 

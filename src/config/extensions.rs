@@ -23,7 +23,9 @@ use super::value::{Kind, Value};
 
 /// Reads the block `ringwire`.
 pub(super) fn block(value: &Value, options: &mut Options, report: &mut Report) {
-    let Some(block) = read::map(value, report) else { return };
+    let Some(block) = read::map(value, report) else {
+        return;
+    };
     let mut placement = None;
     for (key, value) in block.iter() {
         let done = match key.to_lowercase().as_str() {
@@ -32,7 +34,11 @@ pub(super) fn block(value: &Value, options: &mut Options, report: &mut Report) {
                     report.text(&value.position, "\"cores\" and \"cpus\" exclude each other");
                     continue;
                 }
-                let read = if name == "cores" { cores_value(value) } else { cpus_value(value) };
+                let read = if name == "cores" {
+                    cores_value(value)
+                } else {
+                    cpus_value(value)
+                };
                 read.map(|read| placement = Some(read))
             }
             "spin" => spin_value(value).map(|spin| options.spin = spin),
@@ -68,12 +74,17 @@ fn cpus_value(value: &Value) -> Result<Placement, String> {
                 match &value.kind {
                     Kind::String(part) => list.push(part.clone()),
                     Kind::Integer(cpu) => list.push(cpu.to_string()),
-                    other => return Err(format!("cpus must be numbers, got {}", other.type_name())),
+                    other => {
+                        return Err(format!("cpus must be numbers, got {}", other.type_name()));
+                    }
                 }
             }
             cpus(&list.join(","))
         }
-        other => Err(format!("cpus must be a list such as \"2-5,8\", got {}", other.type_name())),
+        other => Err(format!(
+            "cpus must be a list such as \"2-5,8\", got {}",
+            other.type_name()
+        )),
     }
 }
 
@@ -81,7 +92,10 @@ fn spin_value(value: &Value) -> Result<Spin, String> {
     match &value.kind {
         Kind::String(text) => spin(text),
         Kind::Integer(micros) => spin(&micros.to_string()),
-        other => Err(format!("spin must be microseconds, a duration or forever, got {}", other.type_name())),
+        other => Err(format!(
+            "spin must be microseconds, a duration or forever, got {}",
+            other.type_name()
+        )),
     }
 }
 
@@ -92,7 +106,12 @@ pub(super) fn cores(count: i64) -> Result<Placement, String> {
         .filter(|&count| count <= defaults::MAX_CORES)
         .and_then(NonZeroU32::new)
         .map(Placement::Count)
-        .ok_or_else(|| format!("cores must be between 1 and {}, got {count}", defaults::MAX_CORES))
+        .ok_or_else(|| {
+            format!(
+                "cores must be between 1 and {}, got {count}",
+                defaults::MAX_CORES
+            )
+        })
 }
 
 /// A list of CPU numbers and ranges such as `2-5,8`.
@@ -114,7 +133,10 @@ pub(super) fn cpus(list: &str) -> Result<Placement, String> {
         cpus.extend(first..=last);
     }
     if cpus.len() > defaults::MAX_CORES as usize {
-        return Err(bad(&format!("names more than {} CPUs", defaults::MAX_CORES)));
+        return Err(bad(&format!(
+            "names more than {} CPUs",
+            defaults::MAX_CORES
+        )));
     }
     Ok(Placement::Cpus(cpus.into_iter().collect()))
 }
@@ -129,6 +151,9 @@ pub(super) fn spin(text: &str) -> Result<Spin, String> {
     }
     match parse_duration(text) {
         Ok(duration) if !duration.negative => Ok(Spin::For(duration.length)),
-        _ => Err(format!("spin must be microseconds, a duration or forever, got {}", quoted(text))),
+        _ => Err(format!(
+            "spin must be microseconds, a duration or forever, got {}",
+            quoted(text)
+        )),
     }
 }

@@ -185,5 +185,8 @@ pub const PEER_VERSION: &str = "2.15.1";
 /// The answer to `--version`: the peer's version comes first, since harnesses take the first
 /// ` vX.Y.Z` that they find.
 pub fn version_text() -> String {
-    format!("nats-server: v{PEER_VERSION}\nringwire: v{}\n", env!("CARGO_PKG_VERSION"))
+    format!(
+        "nats-server: v{PEER_VERSION}\nringwire: v{}\n",
+        env!("CARGO_PKG_VERSION")
+    )
 }

@@ -45,8 +45,8 @@ pub use diagnostics::{Diagnostic, FileError, Problem, Report};
 pub use flags::{HELP, HELP_TLS, PEER_VERSION, version_text};
 pub use options::{LogOptions, Options, Placement, Spin, WriteTimeout};
 pub use parser::{
-    MAX_ENVIRONMENT_DEPTH, MAX_EXPANSION, MAX_INCLUDE_DEPTH, MAX_INCLUDED_FILES, MAX_NESTING, ParseError,
-    Source,
+    MAX_ENVIRONMENT_DEPTH, MAX_EXPANSION, MAX_INCLUDE_DEPTH, MAX_INCLUDED_FILES, MAX_NESTING,
+    ParseError, Source,
 };
 pub use reload::{Change, ReloadError, diff};
 pub use source::{MAX_FILE_BYTES, SystemSource};

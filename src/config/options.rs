@@ -241,12 +241,21 @@ impl Options {
         number(&mut self.max_pending, defaults::MAX_PENDING);
         number(&mut self.max_closed_clients, defaults::MAX_CLOSED_CLIENTS);
         number(&mut self.ping_max, defaults::PING_MAX);
-        number(&mut self.connect_error_reports, defaults::CONNECT_ERROR_REPORTS);
-        number(&mut self.reconnect_error_reports, defaults::RECONNECT_ERROR_REPORTS);
+        number(
+            &mut self.connect_error_reports,
+            defaults::CONNECT_ERROR_REPORTS,
+        );
+        number(
+            &mut self.reconnect_error_reports,
+            defaults::RECONNECT_ERROR_REPORTS,
+        );
         time(&mut self.ping_interval, defaults::PING_INTERVAL);
         time(&mut self.write_deadline, defaults::WRITE_DEADLINE);
         time(&mut self.lame_duck_duration, defaults::LAME_DUCK_DURATION);
-        time(&mut self.lame_duck_grace_period, defaults::LAME_DUCK_GRACE_PERIOD);
+        time(
+            &mut self.lame_duck_grace_period,
+            defaults::LAME_DUCK_GRACE_PERIOD,
+        );
         time(&mut self.authorization.timeout, defaults::AUTH_TIMEOUT);
     }
 }

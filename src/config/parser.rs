@@ -49,7 +49,13 @@ impl std::error::Error for ParseError {}
 
 /// Reads and parses the file at `path` and everything that it includes.
 pub(crate) fn parse_file(source: &dyn Source, path: &str) -> Result<Map, ParseError> {
-    Session { source, files: 0, expansion: 0, environment: Vec::new() }.file(path, 0)
+    Session {
+        source,
+        files: 0,
+        expansion: 0,
+        environment: Vec::new(),
+    }
+    .file(path, 0)
 }
 
 /// What is shared by all files of one configuration.
@@ -64,11 +70,15 @@ struct Session<'s> {
 impl Session<'_> {
     fn file(&mut self, path: &str, depth: usize) -> Result<Map, ParseError> {
         if depth > MAX_INCLUDE_DEPTH {
-            return Err(ParseError(format!("includes are nested deeper than {MAX_INCLUDE_DEPTH} files")));
+            return Err(ParseError(format!(
+                "includes are nested deeper than {MAX_INCLUDE_DEPTH} files"
+            )));
         }
         self.files += 1;
         if self.files > MAX_INCLUDED_FILES {
-            return Err(ParseError(format!("more than {MAX_INCLUDED_FILES} files are included")));
+            return Err(ParseError(format!(
+                "more than {MAX_INCLUDED_FILES} files are included"
+            )));
         }
         let bytes = self.source.read(path).map_err(ParseError)?;
         self.text(&bytes, path, depth)
@@ -128,7 +138,11 @@ impl Parser<'_, '_> {
     }
 
     fn position(&self, item: &Item) -> Position {
-        Position { file: Rc::clone(&self.path), line: item.line, column: item.column }
+        Position {
+            file: Rc::clone(&self.path),
+            line: item.line,
+            column: item.column,
+        }
     }
 
     fn item(&mut self, item: Item) -> Result<(), ParseError> {
@@ -136,7 +150,10 @@ impl Parser<'_, '_> {
         let text = item.text;
         let kind = match item.kind {
             ItemKind::Error => {
-                return Err(ParseError(format!("Parse error on line {}: '{text}'", item.line)));
+                return Err(ParseError(format!(
+                    "Parse error on line {}: '{text}'",
+                    item.line
+                )));
             }
             ItemKind::Eof => return Ok(()),
             ItemKind::Key => {
@@ -157,9 +174,11 @@ impl Parser<'_, '_> {
                 }
             }
             ItemKind::String => Kind::String(text),
-            ItemKind::Bool => {
-                Kind::Bool(["true", "yes", "on"].iter().any(|word| text.eq_ignore_ascii_case(word)))
-            }
+            ItemKind::Bool => Kind::Bool(
+                ["true", "yes", "on"]
+                    .iter()
+                    .any(|word| text.eq_ignore_ascii_case(word)),
+            ),
             ItemKind::Integer => match integer(&text)? {
                 Some(number) => Kind::Integer(number),
                 // Oddity of nats-server: a suffix such as `kbb` gives no value at all.
@@ -172,7 +191,9 @@ impl Parser<'_, '_> {
             },
             ItemKind::DateTime if is_zulu_time(&text) => Kind::DateTime(text),
             ItemKind::DateTime => {
-                return Err(ParseError(format!("expected Zulu formatted DateTime, but got '{text}'")));
+                return Err(ParseError(format!(
+                    "expected Zulu formatted DateTime, but got '{text}'"
+                )));
             }
             ItemKind::Variable => self.variable(&text, item.line)?,
             ItemKind::Include => return self.include(&text),
@@ -190,7 +211,11 @@ impl Parser<'_, '_> {
     }
 
     fn put(&mut self, kind: Kind, position: Position) {
-        let value = |position| Value { kind, position, used_as_variable: Cell::new(false) };
+        let value = |position| Value {
+            kind,
+            position,
+            used_as_variable: Cell::new(false),
+        };
         match self.open.last_mut() {
             Some(Open::Array(values)) => values.push(value(position)),
             Some(Open::Map(map)) => {
@@ -251,7 +276,9 @@ impl Parser<'_, '_> {
     /// The value of an environment variable is read like the value of a key.
     fn environment(&mut self, name: &str, line: u32) -> Result<Kind, ParseError> {
         let failed = |error: &str| {
-            ParseError(format!("variable reference for '{name}' on line {line} could not be parsed: {error}"))
+            ParseError(format!(
+                "variable reference for '{name}' on line {line} could not be parsed: {error}"
+            ))
         };
         let session = &mut *self.session;
         if session.environment.iter().any(|open| open == name) {
@@ -261,7 +288,9 @@ impl Parser<'_, '_> {
             return Err(failed("too many variables refer to each other"));
         }
         let Some(text) = session.source.environment(name) else {
-            return Err(ParseError(format!("variable reference for '{name}' on line {line} can not be found")));
+            return Err(ParseError(format!(
+                "variable reference for '{name}' on line {line} can not be found"
+            )));
         };
         session.environment.push(name.to_owned());
         let parsed = session.text(format!("pk={text}").as_bytes(), "", self.include_depth);
@@ -269,7 +298,9 @@ impl Parser<'_, '_> {
         let map = parsed.map_err(|error| failed(&error.0))?;
         match map.get("pk") {
             Some(value) => Ok(value.kind.clone()),
-            None => Err(ParseError(format!("variable reference for '{name}' on line {line} can not be found"))),
+            None => Err(ParseError(format!(
+                "variable reference for '{name}' on line {line} can not be found"
+            ))),
         }
     }
 }
@@ -282,7 +313,10 @@ fn too_deep(line: u32) -> ParseError {
 
 /// An integer with its size suffix: `k` is 1000, `kb`, `ki` and `kib` are 1024, and so on.
 fn integer(text: &str) -> Result<Option<i64>, ParseError> {
-    let digits = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'-').count();
+    let digits = text
+        .bytes()
+        .take_while(|b| b.is_ascii_digit() || *b == b'-')
+        .count();
     let (number, suffix) = text.split_at(digits);
     let out_of_range = || ParseError(format!("integer '{text}' is out of the range"));
     let number = number.parse::<i64>().map_err(|error| match error.kind() {
@@ -313,10 +347,16 @@ fn integer(text: &str) -> Result<Option<i64>, ParseError> {
 
 /// Whether text of the form 2006-01-02T15:04:05Z names a day and time that exist.
 fn is_zulu_time(text: &str) -> bool {
-    let number = |range: std::ops::Range<usize>| text.get(range).and_then(|t| t.parse::<u32>().ok());
-    let (Some(year), Some(month), Some(day), Some(hour), Some(minute), Some(second)) =
-        (number(0..4), number(5..7), number(8..10), number(11..13), number(14..16), number(17..19))
-    else {
+    let number =
+        |range: std::ops::Range<usize>| text.get(range).and_then(|t| t.parse::<u32>().ok());
+    let (Some(year), Some(month), Some(day), Some(hour), Some(minute), Some(second)) = (
+        number(0..4),
+        number(5..7),
+        number(8..10),
+        number(11..13),
+        number(14..16),
+        number(17..19),
+    ) else {
         return false;
     };
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);

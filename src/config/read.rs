@@ -65,7 +65,9 @@ pub(super) fn duration(key: &str, value: &Value, report: &mut Report) -> Option<
     report.warn(Some(&value.position), Problem::BareSeconds(key.to_owned()));
     let seconds = integer(value, report)?;
     match u64::try_from(seconds) {
-        Ok(seconds) if seconds <= i64::MAX as u64 / 1_000_000_000 => Some(Duration::from_secs(seconds)),
+        Ok(seconds) if seconds <= i64::MAX as u64 / 1_000_000_000 => {
+            Some(Duration::from_secs(seconds))
+        }
         Ok(_) => {
             report.text(&value.position, format!("{key} value is too big"));
             None
@@ -106,22 +108,39 @@ pub(super) struct Listen {
 
 pub(super) fn listen(value: &Value, report: &mut Report) -> Option<Listen> {
     let text = match &value.kind {
-        Kind::Integer(port) => return Some(Listen { host: None, port: *port }),
+        Kind::Integer(port) => {
+            return Some(Listen {
+                host: None,
+                port: *port,
+            });
+        }
         Kind::String(text) => text,
         other => {
             let found = other.type_name();
-            report.text(&value.position, format!("expected port or host:port, got {found}"));
+            report.text(
+                &value.position,
+                format!("expected port or host:port, got {found}"),
+            );
             return None;
         }
     };
     let Some((host, port)) = split_host_port(text) else {
-        report.text(&value.position, format!("could not parse address string {}", quoted(text)));
+        report.text(
+            &value.position,
+            format!("could not parse address string {}", quoted(text)),
+        );
         return None;
     };
     match port.parse::<i64>() {
-        Ok(port) => Some(Listen { host: Some(host.to_owned()), port }),
+        Ok(port) => Some(Listen {
+            host: Some(host.to_owned()),
+            port,
+        }),
         Err(_) => {
-            report.text(&value.position, format!("could not parse port {}", quoted(port)));
+            report.text(
+                &value.position,
+                format!("could not parse port {}", quoted(port)),
+            );
             None
         }
     }

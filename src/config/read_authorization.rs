@@ -3,19 +3,30 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::authorization::{AuthorizationConfig, PermissionsConfig, ResponseRule, SubjectRules, UserConfig};
+use super::authorization::{
+    AuthorizationConfig, PermissionsConfig, ResponseRule, SubjectRules, UserConfig,
+};
 use super::diagnostics::{Problem, Report};
 use super::text::{parse_duration, quoted};
 use super::value::{Kind, Position, Value};
 use super::{defaults, read};
 
 /// The kinds of connection that a user can be bound to.
-const CONNECTION_TYPES: [&str; 7] =
-    ["STANDARD", "WEBSOCKET", "LEAFNODE", "LEAFNODE_WS", "MQTT", "MQTT_WS", "IN_PROCESS"];
+const CONNECTION_TYPES: [&str; 7] = [
+    "STANDARD",
+    "WEBSOCKET",
+    "LEAFNODE",
+    "LEAFNODE_WS",
+    "MQTT",
+    "MQTT_WS",
+    "IN_PROCESS",
+];
 
 /// Reads the block into `config`; `no_auth_user` stands elsewhere and stays as it is.
 pub(super) fn authorization(value: &Value, config: &mut AuthorizationConfig, report: &mut Report) {
-    let Some(block) = read::map(value, report) else { return };
+    let Some(block) = read::map(value, report) else {
+        return;
+    };
     let mut users: Option<Vec<UserConfig>> = None;
     for (key, value) in block.iter() {
         match key.to_lowercase().as_str() {
@@ -42,7 +53,11 @@ pub(super) fn authorization(value: &Value, config: &mut AuthorizationConfig, rep
     check_together(value, config, users.as_deref(), report);
     config.users = users.unwrap_or_default();
     if let Some(default) = &config.default_permissions {
-        for user in config.users.iter_mut().filter(|user| user.permissions.is_none()) {
+        for user in config
+            .users
+            .iter_mut()
+            .filter(|user| user.permissions.is_none())
+        {
             user.permissions = Some(default.clone());
         }
     }
@@ -68,14 +83,20 @@ fn check_together(
     }
     let Some(users) = users else { return };
     if single_user {
-        report.text(position, "Can not have a single user/pass and a users array");
+        report.text(
+            position,
+            "Can not have a single user/pass and a users array",
+        );
     }
     if token {
         report.text(position, "Can not have a token and a users array");
     }
     let mut seen = HashSet::new();
     if let Some(twice) = users.iter().find(|user| !seen.insert(user.user.as_str())) {
-        report.text(position, format!("Duplicate user {} detected", quoted(&twice.user)));
+        report.text(
+            position,
+            format!("Duplicate user {} detected", quoted(&twice.user)),
+        );
     }
 }
 
@@ -96,14 +117,20 @@ fn timeout(value: &Value, report: &mut Report) -> Option<Duration> {
             }
         },
         _ => {
-            report.text(&value.position, "error parsing authorization config, 'timeout' wrong type");
+            report.text(
+                &value.position,
+                "error parsing authorization config, 'timeout' wrong type",
+            );
             return None;
         }
     };
     match Duration::try_from_secs_f64(seconds) {
         Ok(timeout) => Some(timeout),
         Err(_) => {
-            report.text(&value.position, "error parsing authorization config, 'timeout' is out of range");
+            report.text(
+                &value.position,
+                "error parsing authorization config, 'timeout' is out of range",
+            );
             None
         }
     }
@@ -112,16 +139,27 @@ fn timeout(value: &Value, report: &mut Report) -> Option<Duration> {
 fn read_users(value: &Value, report: &mut Report) -> Option<Vec<UserConfig>> {
     let Kind::Array(entries) = &value.kind else {
         let found = plain(value);
-        report.text(&value.position, format!("Expected users field to be an array, got {found}"));
+        report.text(
+            &value.position,
+            format!("Expected users field to be an array, got {found}"),
+        );
         return None;
     };
-    Some(entries.iter().filter_map(|entry| read_user(entry, report)).collect())
+    Some(
+        entries
+            .iter()
+            .filter_map(|entry| read_user(entry, report))
+            .collect(),
+    )
 }
 
 fn read_user(entry: &Value, report: &mut Report) -> Option<UserConfig> {
     let Kind::Map(map) = &entry.kind else {
         let found = plain(entry);
-        report.text(&entry.position, format!("Expected user entry to be a map/struct, got {found}"));
+        report.text(
+            &entry.position,
+            format!("Expected user entry to be a map/struct, got {found}"),
+        );
         return None;
     };
     let mut user = UserConfig {
@@ -141,7 +179,9 @@ fn read_user(entry: &Value, report: &mut Report) -> Option<UserConfig> {
                 nkey = true;
                 report.error(&value.position, Problem::NotBuilt(key.to_owned()));
             }
-            "permission" | "permissions" | "authorization" => user.permissions = permissions(value, report),
+            "permission" | "permissions" | "authorization" => {
+                user.permissions = permissions(value, report)
+            }
             "allowed_connection_types" | "connection_types" | "clients" => {
                 user.connection_types = connection_types(value, report);
             }
@@ -172,15 +212,22 @@ fn connection_types(value: &Value, report: &mut Report) -> Vec<String> {
             .map(str::to_uppercase)
             .collect(),
         _ => {
-            report.text(&value.position, "error parsing allowed connection types: unsupported type");
+            report.text(
+                &value.position,
+                "error parsing allowed connection types: unsupported type",
+            );
             return Vec::new();
         }
     };
-    let (known, unknown): (Vec<String>, Vec<String>) =
-        names.into_iter().partition(|name| CONNECTION_TYPES.contains(&name.as_str()));
+    let (known, unknown): (Vec<String>, Vec<String>) = names
+        .into_iter()
+        .partition(|name| CONNECTION_TYPES.contains(&name.as_str()));
     if !unknown.is_empty() {
         let list: Vec<String> = unknown.iter().map(|name| quoted(name)).collect();
-        report.text(&value.position, format!("invalid connection types [{}]", list.join(" ")));
+        report.text(
+            &value.position,
+            format!("invalid connection types [{}]", list.join(" ")),
+        );
     }
     known
 }
@@ -188,7 +235,10 @@ fn connection_types(value: &Value, report: &mut Report) -> Vec<String> {
 fn permissions(value: &Value, report: &mut Report) -> Option<PermissionsConfig> {
     let Kind::Map(map) = &value.kind else {
         let found = plain(value);
-        report.text(&value.position, format!("Expected permissions to be a map/struct, got {found}"));
+        report.text(
+            &value.position,
+            format!("Expected permissions to be a map/struct, got {found}"),
+        );
         return None;
     };
     let mut permissions = PermissionsConfig::default();
@@ -205,11 +255,16 @@ fn permissions(value: &Value, report: &mut Report) -> Option<PermissionsConfig> 
                 permissions.allow_responses = response_rule(value, report);
             }
             _ if value.used_as_variable.get() => {}
-            _ => report.text(&value.position, format!("Unknown field {} parsing permissions", quoted(key))),
+            _ => report.text(
+                &value.position,
+                format!("Unknown field {} parsing permissions", quoted(key)),
+            ),
         }
     }
     if permissions.allow_responses.is_some() {
-        let publish = permissions.publish.get_or_insert_with(SubjectRules::default);
+        let publish = permissions
+            .publish
+            .get_or_insert_with(SubjectRules::default);
         publish.allow.get_or_insert_with(Vec::new);
     }
     Some(permissions)
@@ -226,7 +281,10 @@ fn subject_rules(value: &Value, entries: Entries, report: &mut Report) -> Option
     let Kind::Map(map) = &value.kind else {
         // The oracle's message about a list of the wrong type has no position here.
         let allow = subjects(value, None, entries, report)?;
-        return Some(SubjectRules { allow, deny: Vec::new() });
+        return Some(SubjectRules {
+            allow,
+            deny: Vec::new(),
+        });
     };
     let mut rules = SubjectRules::default();
     for (key, value) in map.iter() {
@@ -264,7 +322,10 @@ fn subjects(
                 match &value.kind {
                     Kind::String(subject) => list.push(subject.clone()),
                     _ => {
-                        report.text(&value.position, "Subject in permissions array cannot be cast to string");
+                        report.text(
+                            &value.position,
+                            "Subject in permissions array cannot be cast to string",
+                        );
                         return None;
                     }
                 }
@@ -306,7 +367,11 @@ fn check_entry(entry: &str, entries: Entries) -> Result<(), String> {
             return Ok(());
         }
     }
-    if is_valid_subject(entry) { Ok(()) } else { Err(bad_subject(entry)) }
+    if is_valid_subject(entry) {
+        Ok(())
+    } else {
+        Err(bad_subject(entry))
+    }
 }
 
 /// Tokens are not empty and hold no blanks; `>` as a token is the last one.
@@ -327,20 +392,28 @@ fn response_rule(value: &Value, report: &mut Report) -> Option<ResponseRule> {
         Kind::Bool(false) => return None,
         Kind::Map(map) => map,
         _ => {
-            report.text(&value.position, "error parsing response permissions, expected a boolean or a map");
+            report.text(
+                &value.position,
+                "error parsing response permissions, expected a boolean or a map",
+            );
             return None;
         }
     };
     let mut rule = ResponseRule::default();
     for (key, value) in map.iter() {
         match key.to_lowercase().as_str() {
-            "max" | "max_msgs" | "max_messages" | "max_responses" => match read::integer(value, report)? {
-                0 => rule.max = defaults::ALLOW_RESPONSES_MAX,
-                max => rule.max = max,
-            },
+            "max" | "max_msgs" | "max_messages" | "max_responses" => {
+                match read::integer(value, report)? {
+                    0 => rule.max = defaults::ALLOW_RESPONSES_MAX,
+                    max => rule.max = max,
+                }
+            }
             "expires" | "expiration" | "ttl" => rule.expires = expires(value, report)?,
             _ if value.used_as_variable.get() => {}
-            _ => report.text(&value.position, format!("Unknown field {} parsing permissions", quoted(key))),
+            _ => report.text(
+                &value.position,
+                format!("Unknown field {} parsing permissions", quoted(key)),
+            ),
         }
     }
     Some(rule)
@@ -349,7 +422,10 @@ fn response_rule(value: &Value, report: &mut Report) -> Option<ResponseRule> {
 /// Zero means the default; a negative one never expires in nats-server, here the longest time.
 fn expires(value: &Value, report: &mut Report) -> Option<Duration> {
     let Kind::String(text) = &value.kind else {
-        report.text(&value.position, "error parsing expires, not a duration string");
+        report.text(
+            &value.position,
+            "error parsing expires, not a duration string",
+        );
         return None;
     };
     match parse_duration(text) {

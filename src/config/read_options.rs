@@ -24,7 +24,10 @@ pub(super) fn read_file(source: &dyn Source, path: &str) -> Result<FileOptions, 
     let map = parse_file(source, path)?;
     let mut report = Report::default();
     if map.is_empty() {
-        report.warn(None, Problem::Text(format!("{path}: config has no values or is empty")));
+        report.warn(
+            None,
+            Problem::Text(format!("{path}: config has no values or is empty")),
+        );
     }
     let mut options = Options {
         config_file: path.to_owned(),
@@ -35,7 +38,10 @@ pub(super) fn read_file(source: &dyn Source, path: &str) -> Result<FileOptions, 
     };
     read_map(&map, &mut options, &mut report);
     if report.errors.is_empty() {
-        Ok(FileOptions { options, warnings: report })
+        Ok(FileOptions {
+            options,
+            warnings: report,
+        })
     } else {
         Err(FileError::Values(report))
     }
@@ -115,7 +121,9 @@ fn logging(name: &str, value: &Value, options: &mut Options, report: &mut Report
         "logtime" => set(&mut log.time, read::boolean(value, report)),
         "logtime_utc" => set(&mut log.time_utc, read::boolean(value, report)),
         "log_file" | "logfile" => set_text(&mut log.file, value, report),
-        "log_size_limit" | "logfile_size_limit" => set(&mut log.size_limit, read::integer(value, report)),
+        "log_size_limit" | "logfile_size_limit" => {
+            set(&mut log.size_limit, read::integer(value, report))
+        }
         "log_max_num" | "logfile_max_num" => set(&mut log.max_files, read::integer(value, report)),
         "syslog" => set(&mut log.syslog, read::boolean(value, report)),
         "remote_syslog" => set_text(&mut log.remote_syslog, value, report),
@@ -128,27 +136,45 @@ fn limits(name: &str, value: &Value, options: &mut Options, report: &mut Report)
     match name {
         // Zero in the file means that nobody may connect, unlike the zero of an unset option.
         "max_connections" | "max_conn" => {
-            let limit = read::integer(value, report).map(|limit| if limit == 0 { -1 } else { limit });
+            let limit =
+                read::integer(value, report).map(|limit| if limit == 0 { -1 } else { limit });
             set(&mut options.max_connections, limit);
         }
-        "max_subscriptions" | "max_subs" => set(&mut options.max_subscriptions, read::integer(value, report)),
+        "max_subscriptions" | "max_subs" => {
+            set(&mut options.max_subscriptions, read::integer(value, report))
+        }
         "max_sub_tokens" | "max_subscription_tokens" => {
             set(&mut options.max_sub_tokens, sub_tokens(value, report));
         }
         "max_control_line" => {
-            set(&mut options.max_control_line, read::size("max_control_line", value, report));
+            set(
+                &mut options.max_control_line,
+                read::size("max_control_line", value, report),
+            );
         }
-        "max_payload" => set(&mut options.max_payload, read::size("max_payload", value, report)),
+        "max_payload" => set(
+            &mut options.max_payload,
+            read::size("max_payload", value, report),
+        ),
         "max_pending" => set(&mut options.max_pending, read::integer(value, report)),
         "max_closed_clients" => match read::integer(value, report) {
             // nats-server crashes on these.
             Some(count) if count < 0 => {
-                report.text(&value.position, "max_closed_clients value can not be negative");
+                report.text(
+                    &value.position,
+                    "max_closed_clients value can not be negative",
+                );
             }
             count => set(&mut options.max_closed_clients, count),
         },
-        "connect_error_reports" => set(&mut options.connect_error_reports, read::integer(value, report)),
-        "reconnect_error_reports" => set(&mut options.reconnect_error_reports, read::integer(value, report)),
+        "connect_error_reports" => set(
+            &mut options.connect_error_reports,
+            read::integer(value, report),
+        ),
+        "reconnect_error_reports" => set(
+            &mut options.reconnect_error_reports,
+            read::integer(value, report),
+        ),
         "ping_max" => set(&mut options.ping_max, read::integer(value, report)),
         _ => return false,
     }
@@ -167,15 +193,24 @@ fn sub_tokens(value: &Value, report: &mut Report) -> Option<u8> {
 
 fn times(name: &str, value: &Value, options: &mut Options, report: &mut Report) -> bool {
     match name {
-        "ping_interval" => set(&mut options.ping_interval, read::duration("ping_interval", value, report)),
-        "write_deadline" => set(&mut options.write_deadline, read::duration("write_deadline", value, report)),
+        "ping_interval" => set(
+            &mut options.ping_interval,
+            read::duration("ping_interval", value, report),
+        ),
+        "write_deadline" => set(
+            &mut options.write_deadline,
+            read::duration("write_deadline", value, report),
+        ),
         "write_timeout" => {
             let policy = match read::string(value, report) {
                 Some("default") => WriteTimeout::Default,
                 Some("close") => WriteTimeout::Close,
                 Some("retry") => WriteTimeout::Retry,
                 Some(_) => {
-                    report.text(&value.position, "write_timeout must be 'default', 'close' or 'retry'");
+                    report.text(
+                        &value.position,
+                        "write_timeout must be 'default', 'close' or 'retry'",
+                    );
                     return true;
                 }
                 None => return true,
@@ -183,30 +218,45 @@ fn times(name: &str, value: &Value, options: &mut Options, report: &mut Report) 
             options.write_timeout = policy;
         }
         "lame_duck_duration" => {
-            let Some(text) = read::string(value, report) else { return true };
+            let Some(text) = read::string(value, report) else {
+                return true;
+            };
             match parse_duration(text) {
                 Err(error) => {
-                    report.text(&value.position, format!("error parsing lame_duck_duration: {error}"));
+                    report.text(
+                        &value.position,
+                        format!("error parsing lame_duck_duration: {error}"),
+                    );
                 }
                 Ok(d) if d.negative || d.length < defaults::MIN_LAME_DUCK_DURATION => {
                     let sign = if d.negative { "-" } else { "" };
                     let length = duration_text(d.length);
                     report.text(
                         &value.position,
-                        format!("invalid lame_duck_duration of {sign}{length}, minimum is 30 seconds"),
+                        format!(
+                            "invalid lame_duck_duration of {sign}{length}, minimum is 30 seconds"
+                        ),
                     );
                 }
                 Ok(d) => options.lame_duck_duration = d.length,
             }
         }
         "lame_duck_grace_period" => {
-            let Some(text) = read::string(value, report) else { return true };
+            let Some(text) = read::string(value, report) else {
+                return true;
+            };
             match parse_duration(text) {
                 Err(error) => {
-                    report.text(&value.position, format!("error parsing lame_duck_grace_period: {error}"));
+                    report.text(
+                        &value.position,
+                        format!("error parsing lame_duck_grace_period: {error}"),
+                    );
                 }
                 Ok(d) if d.negative => {
-                    report.text(&value.position, "invalid lame_duck_grace_period, needs to be positive");
+                    report.text(
+                        &value.position,
+                        "invalid lame_duck_grace_period, needs to be positive",
+                    );
                 }
                 Ok(d) => options.lame_duck_grace_period = d.length,
             }
@@ -230,7 +280,9 @@ fn identity(name: &str, value: &Value, options: &mut Options, report: &mut Repor
         "server_tags" => set(&mut options.server_tags, tags(value, report)),
         "server_metadata" => set(&mut options.server_metadata, metadata(value, report)),
         "feature_flags" => set(&mut options.feature_flags, feature_flags(value, report)),
-        "authorization" => read_authorization::authorization(value, &mut options.authorization, report),
+        "authorization" => {
+            read_authorization::authorization(value, &mut options.authorization, report)
+        }
         "no_auth_user" => set_text(&mut options.authorization.no_auth_user, value, report),
         "ringwire" => extensions::block(value, options, report),
         _ => return false,
@@ -251,7 +303,8 @@ fn tags(value: &Value, report: &mut Report) -> Option<Vec<String>> {
                 })
                 .collect();
             let Some(texts) = texts else {
-                let text = "error parsing tags: unsupported type *conf.token where string is expected";
+                let text =
+                    "error parsing tags: unsupported type *conf.token where string is expected";
                 report.text(&value.position, text);
                 return None;
             };
@@ -259,7 +312,10 @@ fn tags(value: &Value, report: &mut Report) -> Option<Vec<String>> {
         }
         other => {
             let found = other.type_name();
-            report.text(&value.position, format!("error parsing tags: unsupported type {found}"));
+            report.text(
+                &value.position,
+                format!("error parsing tags: unsupported type {found}"),
+            );
             return None;
         }
     };
@@ -276,7 +332,10 @@ fn tags(value: &Value, report: &mut Report) -> Option<Vec<String>> {
 fn metadata(value: &Value, report: &mut Report) -> Option<BTreeMap<String, String>> {
     let Kind::Map(map) = &value.kind else {
         let found = value.kind.type_name();
-        report.text(&value.position, format!("error parsing metadata: unsupported type {found}"));
+        report.text(
+            &value.position,
+            format!("error parsing metadata: unsupported type {found}"),
+        );
         return None;
     };
     let mut metadata = BTreeMap::new();
@@ -289,7 +348,10 @@ fn metadata(value: &Value, report: &mut Report) -> Option<BTreeMap<String, Strin
 fn feature_flags(value: &Value, report: &mut Report) -> Option<BTreeMap<String, bool>> {
     let Kind::Map(map) = &value.kind else {
         let found = value.kind.type_name();
-        report.text(&value.position, format!("error parsing feature flags: unsupported type {found}"));
+        report.text(
+            &value.position,
+            format!("error parsing feature flags: unsupported type {found}"),
+        );
         return None;
     };
     let mut flags = BTreeMap::new();

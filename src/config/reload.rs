@@ -54,7 +54,9 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // nats-server spells this one differently.
-            Change::ClientAdvertise(value) => return write!(f, "Reload: client_advertise = {value}"),
+            Change::ClientAdvertise(value) => {
+                return write!(f, "Reload: client_advertise = {value}");
+            }
             _ => f.write_str("Reloaded: ")?,
         }
         match self {
@@ -73,7 +75,9 @@ impl fmt::Display for Change {
             Change::Token => f.write_str("authorization token"),
             Change::PingInterval(time) => write!(f, "ping_interval = {}", duration_text(*time)),
             Change::PingMax(count) => write!(f, "ping_max = {count}"),
-            Change::AuthTimeout(time) => write!(f, "authorization timeout = {}", time.as_secs_f64()),
+            Change::AuthTimeout(time) => {
+                write!(f, "authorization timeout = {}", time.as_secs_f64())
+            }
             Change::MaxControlLine(bytes) => write!(f, "max_control_line = {bytes}"),
             Change::MaxPayload(bytes) => write!(f, "max_payload = {bytes}"),
             Change::NoFastProducerStall(true) => f.write_str("fast producers will not be stalled"),
@@ -107,7 +111,11 @@ pub struct ReloadError {
 
 impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "config reload not supported for {}: old={}, new={}", self.field, self.old, self.new)
+        write!(
+            f,
+            "config reload not supported for {}: old={}, new={}",
+            self.field, self.old, self.new
+        )
     }
 }
 
@@ -124,13 +132,38 @@ pub fn diff(old: &Options, new: &Options) -> Result<Vec<Change>, ReloadError> {
         changes.push(Change::ClientAdvertise(new.client_advertise.clone()));
     }
     logging(old, new, &mut changes);
-    push(&mut changes, &old.max_connections, &new.max_connections, Change::MaxConnections);
+    push(
+        &mut changes,
+        &old.max_connections,
+        &new.max_connections,
+        Change::MaxConnections,
+    );
     authorization(old, new, &mut changes);
-    push(&mut changes, &old.ping_interval, &new.ping_interval, Change::PingInterval);
+    push(
+        &mut changes,
+        &old.ping_interval,
+        &new.ping_interval,
+        Change::PingInterval,
+    );
     push(&mut changes, &old.ping_max, &new.ping_max, Change::PingMax);
-    push(&mut changes, &old.authorization.timeout, &new.authorization.timeout, Change::AuthTimeout);
-    push(&mut changes, &old.max_control_line, &new.max_control_line, Change::MaxControlLine);
-    push(&mut changes, &old.max_payload, &new.max_payload, Change::MaxPayload);
+    push(
+        &mut changes,
+        &old.authorization.timeout,
+        &new.authorization.timeout,
+        Change::AuthTimeout,
+    );
+    push(
+        &mut changes,
+        &old.max_control_line,
+        &new.max_control_line,
+        Change::MaxControlLine,
+    );
+    push(
+        &mut changes,
+        &old.max_payload,
+        &new.max_payload,
+        Change::MaxPayload,
+    );
     push(
         &mut changes,
         &old.no_fast_producer_stall,
@@ -138,13 +171,43 @@ pub fn diff(old: &Options, new: &Options) -> Result<Vec<Change>, ReloadError> {
         Change::NoFastProducerStall,
     );
     push(&mut changes, &old.pid_file, &new.pid_file, Change::PidFile);
-    push(&mut changes, &old.ports_file_dir, &new.ports_file_dir, Change::PortsFileDir);
+    push(
+        &mut changes,
+        &old.ports_file_dir,
+        &new.ports_file_dir,
+        Change::PortsFileDir,
+    );
     push(&mut changes, &old.log.file, &new.log.file, Change::LogFile);
-    push(&mut changes, &old.log.syslog, &new.log.syslog, Change::Syslog);
-    push(&mut changes, &old.log.remote_syslog, &new.log.remote_syslog, Change::RemoteSyslog);
-    push(&mut changes, &old.write_deadline, &new.write_deadline, Change::WriteDeadline);
-    push(&mut changes, &old.log.max_traced_msg_len, &new.log.max_traced_msg_len, Change::MaxTracedMsgLen);
-    push(&mut changes, &old.connect_error_reports, &new.connect_error_reports, Change::ConnectErrorReports);
+    push(
+        &mut changes,
+        &old.log.syslog,
+        &new.log.syslog,
+        Change::Syslog,
+    );
+    push(
+        &mut changes,
+        &old.log.remote_syslog,
+        &new.log.remote_syslog,
+        Change::RemoteSyslog,
+    );
+    push(
+        &mut changes,
+        &old.write_deadline,
+        &new.write_deadline,
+        Change::WriteDeadline,
+    );
+    push(
+        &mut changes,
+        &old.log.max_traced_msg_len,
+        &new.log.max_traced_msg_len,
+        Change::MaxTracedMsgLen,
+    );
+    push(
+        &mut changes,
+        &old.connect_error_reports,
+        &new.connect_error_reports,
+        Change::ConnectErrorReports,
+    );
     push(
         &mut changes,
         &old.reconnect_error_reports,
@@ -161,7 +224,12 @@ pub fn diff(old: &Options, new: &Options) -> Result<Vec<Change>, ReloadError> {
     Ok(changes)
 }
 
-fn push<T: PartialEq + Clone>(changes: &mut Vec<Change>, old: &T, new: &T, change: fn(T) -> Change) {
+fn push<T: PartialEq + Clone>(
+    changes: &mut Vec<Change>,
+    old: &T,
+    new: &T,
+    change: fn(T) -> Change,
+) {
     if old != new {
         changes.push(change(new.clone()));
     }
@@ -171,8 +239,18 @@ fn logging(old: &Options, new: &Options, changes: &mut Vec<Change>) {
     let (old, new) = (&old.log, &new.log);
     push(changes, &old.trace, &new.trace, Change::Trace);
     push(changes, &old.debug, &new.debug, Change::Debug);
-    push(changes, &old.trace_verbose, &new.trace_verbose, Change::TraceVerbose);
-    push(changes, &old.trace_headers, &new.trace_headers, Change::TraceHeaders);
+    push(
+        changes,
+        &old.trace_verbose,
+        &new.trace_verbose,
+        Change::TraceVerbose,
+    );
+    push(
+        changes,
+        &old.trace_headers,
+        &new.trace_headers,
+        Change::TraceHeaders,
+    );
     push(changes, &old.time, &new.time, Change::LogTime);
     push(changes, &old.time_utc, &new.time_utc, Change::LogTimeUtc);
 }
@@ -205,36 +283,103 @@ fn refuse_fixed(old: &Options, new: &Options) -> Result<(), ReloadError> {
         new: &T,
         text: impl Fn(&T) -> String,
     ) -> Result<(), ReloadError> {
-        if old == new { Ok(()) } else { Err(ReloadError { field, old: text(old), new: text(new) }) }
+        if old == new {
+            Ok(())
+        } else {
+            Err(ReloadError {
+                field,
+                old: text(old),
+                new: text(new),
+            })
+        }
     }
-    fn plain<T: PartialEq + fmt::Display>(field: &'static str, old: &T, new: &T) -> Result<(), ReloadError> {
+    fn plain<T: PartialEq + fmt::Display>(
+        field: &'static str,
+        old: &T,
+        new: &T,
+    ) -> Result<(), ReloadError> {
         same(field, old, new, T::to_string)
     }
-    let port = |old: i64, new: i64| if new == defaults::RANDOM_PORT && old > 0 { old } else { new };
+    let port = |old: i64, new: i64| {
+        if new == defaults::RANDOM_PORT && old > 0 {
+            old
+        } else {
+            new
+        }
+    };
     let time = |time: &Duration| duration_text(*time);
 
     plain("ServerName", &old.server_name, &new.server_name)?;
     plain("Host", &old.host, &new.host)?;
     plain("Port", &old.port, &port(old.port, new.port))?;
-    plain("NoSublistCache", &old.disable_sublist_cache, &new.disable_sublist_cache)?;
-    plain("NoHeaderSupport", &old.no_header_support, &new.no_header_support)?;
+    plain(
+        "NoSublistCache",
+        &old.disable_sublist_cache,
+        &new.disable_sublist_cache,
+    )?;
+    plain(
+        "NoHeaderSupport",
+        &old.no_header_support,
+        &new.no_header_support,
+    )?;
     plain("MaxSubs", &old.max_subscriptions, &new.max_subscriptions)?;
     plain("MaxSubTokens", &old.max_sub_tokens, &new.max_sub_tokens)?;
-    plain("NoAuthUser", &old.authorization.no_auth_user, &new.authorization.no_auth_user)?;
-    plain("NoSystemAccount", &old.no_system_account, &new.no_system_account)?;
+    plain(
+        "NoAuthUser",
+        &old.authorization.no_auth_user,
+        &new.authorization.no_auth_user,
+    )?;
+    plain(
+        "NoSystemAccount",
+        &old.no_system_account,
+        &new.no_system_account,
+    )?;
     plain("HTTPHost", &old.http_host, &new.http_host)?;
-    plain("HTTPPort", &old.http_port, &port(old.http_port, new.http_port))?;
+    plain(
+        "HTTPPort",
+        &old.http_port,
+        &port(old.http_port, new.http_port),
+    )?;
     plain("HTTPBasePath", &old.http_base_path, &new.http_base_path)?;
     plain("MaxPending", &old.max_pending, &new.max_pending)?;
     plain("LogSizeLimit", &old.log.size_limit, &new.log.size_limit)?;
     plain("LogMaxFiles", &old.log.max_files, &new.log.max_files)?;
-    same("WriteTimeout", &old.write_timeout, &new.write_timeout, |policy| policy.name().to_owned())?;
-    plain("MaxClosedClients", &old.max_closed_clients, &new.max_closed_clients)?;
-    same("LameDuckDuration", &old.lame_duck_duration, &new.lame_duck_duration, time)?;
-    same("LameDuckGracePeriod", &old.lame_duck_grace_period, &new.lame_duck_grace_period, time)?;
-    same("FeatureFlags", &old.feature_flags, &new.feature_flags, |flags| {
-        let list: Vec<String> = flags.iter().map(|(flag, on)| format!("{flag}:{on}")).collect();
-        format!("map[{}]", list.join(" "))
-    })?;
-    same("Placement", &old.placement, &new.placement, |placement| format!("{placement:?}"))
+    same(
+        "WriteTimeout",
+        &old.write_timeout,
+        &new.write_timeout,
+        |policy| policy.name().to_owned(),
+    )?;
+    plain(
+        "MaxClosedClients",
+        &old.max_closed_clients,
+        &new.max_closed_clients,
+    )?;
+    same(
+        "LameDuckDuration",
+        &old.lame_duck_duration,
+        &new.lame_duck_duration,
+        time,
+    )?;
+    same(
+        "LameDuckGracePeriod",
+        &old.lame_duck_grace_period,
+        &new.lame_duck_grace_period,
+        time,
+    )?;
+    same(
+        "FeatureFlags",
+        &old.feature_flags,
+        &new.feature_flags,
+        |flags| {
+            let list: Vec<String> = flags
+                .iter()
+                .map(|(flag, on)| format!("{flag}:{on}"))
+                .collect();
+            format!("map[{}]", list.join(" "))
+        },
+    )?;
+    same("Placement", &old.placement, &new.placement, |placement| {
+        format!("{placement:?}")
+    })
 }

@@ -14,7 +14,8 @@ pub struct SystemSource;
 
 impl Source for SystemSource {
     fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-        let file = std::fs::File::open(path).map_err(|error| format!("open {path}: {}", reason(&error)))?;
+        let file = std::fs::File::open(path)
+            .map_err(|error| format!("open {path}: {}", reason(&error)))?;
         let mut bytes = Vec::new();
         file.take(MAX_FILE_BYTES + 1)
             .read_to_end(&mut bytes)

@@ -60,16 +60,29 @@ impl From<ValidationError> for ConfigError {
 
 /// The options of the flags and the file they name; flags win. Used at the start and at a reload.
 pub fn load(flags: &Flags, source: &dyn Source) -> Result<Configuration, ConfigError> {
-    let FileOptions { mut options, warnings } = if flags.config.is_empty() {
-        let options = Options { http_host: String::new(), ..Options::default() };
-        FileOptions { options, warnings: Report::default() }
+    let FileOptions {
+        mut options,
+        warnings,
+    } = if flags.config.is_empty() {
+        let options = Options {
+            http_host: String::new(),
+            ..Options::default()
+        };
+        FileOptions {
+            options,
+            warnings: Report::default(),
+        }
     } else {
         read_file(source, &flags.config)?
     };
     flags.apply(&mut options);
     options.fill_defaults();
     let cautions = validate(&options)?;
-    Ok(Configuration { options, warnings, cautions })
+    Ok(Configuration {
+        options,
+        warnings,
+        cautions,
+    })
 }
 
 /// The work of `-t`: reads the file of the flags and nothing more. Warnings count as errors here.
@@ -79,5 +92,8 @@ pub fn test_config(flags: &Flags, source: &dyn Source) -> Result<String, FileErr
     if !file.warnings.is_empty() {
         return Err(FileError::Values(file.warnings));
     }
-    Ok(format!("configuration file {} is valid ({})", flags.config, file.options.config_digest))
+    Ok(format!(
+        "configuration file {} is valid ({})",
+        flags.config, file.options.config_digest
+    ))
 }

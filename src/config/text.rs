@@ -77,7 +77,10 @@ pub(super) fn parse_duration(text: &str) -> Result<SignedDuration, String> {
         _ => (false, text),
     };
     if rest == "0" {
-        return Ok(SignedDuration { negative: false, length: Duration::ZERO });
+        return Ok(SignedDuration {
+            negative: false,
+            length: Duration::ZERO,
+        });
     }
     if rest.is_empty() {
         return Err(invalid());
@@ -93,10 +96,16 @@ pub(super) fn parse_duration(text: &str) -> Result<SignedDuration, String> {
         if whole.is_empty() && fraction.is_empty() {
             return Err(invalid());
         }
-        let unit_len = after.bytes().take_while(|b| *b != b'.' && !b.is_ascii_digit()).count();
+        let unit_len = after
+            .bytes()
+            .take_while(|b| *b != b'.' && !b.is_ascii_digit())
+            .count();
         let (unit, after) = after.split_at(unit_len);
         if unit.is_empty() {
-            return Err(format!("time: missing unit in duration {}", quoted_bytes(text)));
+            return Err(format!(
+                "time: missing unit in duration {}",
+                quoted_bytes(text)
+            ));
         }
         let Some(scale) = unit_nanos(unit) else {
             return Err(format!(
@@ -105,15 +114,25 @@ pub(super) fn parse_duration(text: &str) -> Result<SignedDuration, String> {
                 quoted_bytes(text)
             ));
         };
-        let whole = if whole.is_empty() { 0 } else { whole.parse::<u64>().map_err(|_| invalid())? };
+        let whole = if whole.is_empty() {
+            0
+        } else {
+            whole.parse::<u64>().map_err(|_| invalid())?
+        };
         let part = whole
             .checked_mul(scale)
             .and_then(|n| n.checked_add(fraction_nanos(fraction, scale)))
             .ok_or_else(invalid)?;
-        nanos = nanos.checked_add(part).filter(|&n| n <= MAX_NANOS).ok_or_else(invalid)?;
+        nanos = nanos
+            .checked_add(part)
+            .filter(|&n| n <= MAX_NANOS)
+            .ok_or_else(invalid)?;
         rest = after;
     }
-    Ok(SignedDuration { negative: negative && nanos > 0, length: Duration::from_nanos(nanos) })
+    Ok(SignedDuration {
+        negative: negative && nanos > 0,
+        length: Duration::from_nanos(nanos),
+    })
 }
 
 fn unit_nanos(unit: &str) -> Option<u64> {
@@ -167,7 +186,11 @@ pub fn duration_text(duration: Duration) -> String {
     if nanos == 0 {
         return "0s".to_owned();
     }
-    let small = [(1_000u128, 1u128, "ns"), (1_000_000, 1_000, "\u{b5}s"), (1_000_000_000, 1_000_000, "ms")];
+    let small = [
+        (1_000u128, 1u128, "ns"),
+        (1_000_000, 1_000, "\u{b5}s"),
+        (1_000_000_000, 1_000_000, "ms"),
+    ];
     for (below, unit, name) in small {
         if nanos < below {
             return format!("{}{name}", decimal(nanos, unit));
@@ -228,7 +251,10 @@ mod tests {
             ("1d", r#"time: unknown unit "d" in duration "1d""#),
             ("a\nb", r#"time: invalid duration "a\x0ab""#),
             ("2562048h", r#"time: invalid duration "2562048h""#),
-            ("99999999999999999999h", r#"time: invalid duration "99999999999999999999h""#),
+            (
+                "99999999999999999999h",
+                r#"time: invalid duration "99999999999999999999h""#,
+            ),
         ] {
             assert_eq!(nanos(text), Err(message.to_owned()), "{text:?}");
         }

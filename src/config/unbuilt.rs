@@ -25,10 +25,14 @@ fn kind_of(name: &str) -> Option<Asks> {
     Some(match name {
         "jetstream" => Asks::UnlessDisabled,
         "store_dir" | "storedir" | "tls" => Asks::Always,
-        "cluster" | "leafnodes" | "leaf" | "gateway" | "websocket" | "ws" | "mqtt" => Asks::UnlessEmpty,
+        "cluster" | "leafnodes" | "leaf" | "gateway" | "websocket" | "ws" | "mqtt" => {
+            Asks::UnlessEmpty
+        }
         "accounts" | "mappings" | "maps" | "proxies" | "default_js_domain" => Asks::UnlessEmpty,
         "system_account" | "system" | "default_sentinel" => Asks::UnlessEmpty,
-        "operator" | "operators" | "root" | "roots" | "root_operator" | "root_operators" => Asks::UnlessEmpty,
+        "operator" | "operators" | "root" | "roots" | "root_operator" | "root_operators" => {
+            Asks::UnlessEmpty
+        }
         "trusted" | "trusted_keys" => Asks::UnlessEmpty,
         "resolver" | "account_resolver" | "accounts_resolver" => Asks::UnlessEmpty,
         "resolver_tls" | "resolver_preload" | "resolver_pinned_accounts" => Asks::UnlessEmpty,
@@ -41,7 +45,9 @@ fn kind_of(name: &str) -> Option<Asks> {
 
 /// Handles a top-level key of a feature that is not built; false if the key is none of these.
 pub(super) fn top_level(name: &str, value: &Value, report: &mut Report) -> bool {
-    let Some(asks) = kind_of(name) else { return false };
+    let Some(asks) = kind_of(name) else {
+        return false;
+    };
     let asked = match asks {
         Asks::Always => true,
         Asks::UnlessDisabled => !is_off(&value.kind) && !has_enabled_off(&value.kind),
@@ -61,16 +67,18 @@ pub(super) fn top_level(name: &str, value: &Value, report: &mut Report) -> bool 
 fn is_off(kind: &Kind) -> bool {
     match kind {
         Kind::Bool(on) => !on,
-        Kind::String(text) => text.eq_ignore_ascii_case("disabled") || text.eq_ignore_ascii_case("disable"),
+        Kind::String(text) => {
+            text.eq_ignore_ascii_case("disabled") || text.eq_ignore_ascii_case("disable")
+        }
         _ => false,
     }
 }
 
 fn has_enabled_off(kind: &Kind) -> bool {
     match kind {
-        Kind::Map(map) => {
-            map.iter().any(|(key, value)| key.eq_ignore_ascii_case("enabled") && is_off(&value.kind))
-        }
+        Kind::Map(map) => map
+            .iter()
+            .any(|(key, value)| key.eq_ignore_ascii_case("enabled") && is_off(&value.kind)),
         _ => false,
     }
 }

@@ -38,8 +38,14 @@ impl ValidationError {
 impl fmt::Display for ValidationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ValidationError::PayloadAbovePending { max_payload, max_pending } => {
-                write!(f, "max_payload ({max_payload}) cannot be higher than max_pending ({max_pending})")
+            ValidationError::PayloadAbovePending {
+                max_payload,
+                max_pending,
+            } => {
+                write!(
+                    f,
+                    "max_payload ({max_payload}) cannot be higher than max_pending ({max_pending})"
+                )
             }
             ValidationError::GraceNotBelowLameDuck { grace, duration } => write!(
                 f,
@@ -47,9 +53,15 @@ impl fmt::Display for ValidationError {
                 duration_text(*grace),
                 duration_text(*duration)
             ),
-            ValidationError::ServerNameWithSpaces => f.write_str("server name cannot contain spaces"),
+            ValidationError::ServerNameWithSpaces => {
+                f.write_str("server name cannot contain spaces")
+            }
             ValidationError::NoAuthUserWithoutUsers { user } => {
-                write!(f, "no_auth_user: {} present, but users/nkeys are not defined", quoted(user))
+                write!(
+                    f,
+                    "no_auth_user: {} present, but users/nkeys are not defined",
+                    quoted(user)
+                )
             }
             ValidationError::NoAuthUserUnknown { user } => write!(
                 f,
@@ -57,7 +69,11 @@ impl fmt::Display for ValidationError {
                 quoted(user)
             ),
             ValidationError::ClientPort { host, port } => {
-                let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+                let host = if host.contains(':') {
+                    format!("[{host}]")
+                } else {
+                    host.clone()
+                };
                 write!(
                     f,
                     "Error listening on port: {host}:{port}, \"listen tcp: address {port}: invalid port\""
@@ -69,7 +85,10 @@ impl fmt::Display for ValidationError {
                  listen tcp: address {port}: invalid port"
             ),
             ValidationError::ClientAdvertise { value, reason } => {
-                write!(f, "Error setting server INFO with ClientAdvertise value of {value}, err={reason}")
+                write!(
+                    f,
+                    "Error setting server INFO with ClientAdvertise value of {value}, err={reason}"
+                )
             }
         }
     }
@@ -136,10 +155,15 @@ fn check_no_auth_user(options: &Options) -> Result<(), ValidationError> {
 fn check_ports(options: &Options) -> Result<(), ValidationError> {
     let valid = |port: i64| port == defaults::RANDOM_PORT || u16::try_from(port).is_ok();
     if !valid(options.port) {
-        return Err(ValidationError::ClientPort { host: options.host.clone(), port: options.port });
+        return Err(ValidationError::ClientPort {
+            host: options.host.clone(),
+            port: options.port,
+        });
     }
     if !valid(options.http_port) {
-        return Err(ValidationError::MonitorPort { port: options.http_port });
+        return Err(ValidationError::MonitorPort {
+            port: options.http_port,
+        });
     }
     Ok(())
 }
@@ -155,14 +179,22 @@ fn check_advertise(value: &str) -> Result<(), ValidationError> {
         // No port: ours goes along.
         None => return Ok(()),
     };
-    Err(ValidationError::ClientAdvertise { value: value.to_owned(), reason })
+    Err(ValidationError::ClientAdvertise {
+        value: value.to_owned(),
+        reason,
+    })
 }
 
 fn cautions(options: &Options) -> Vec<Caution> {
     let mut cautions = Vec::new();
     let authorization = &options.authorization;
     let single = !authorization.password.is_empty() && !is_bcrypt(&authorization.password);
-    if single || authorization.users.iter().any(|user| !is_bcrypt(&user.password)) {
+    if single
+        || authorization
+            .users
+            .iter()
+            .any(|user| !is_bcrypt(&user.password))
+    {
         cautions.push(Caution::PlainTextPasswords);
     }
     if options.max_payload > defaults::MAX_PAYLOAD_WARNING {

@@ -66,7 +66,12 @@ impl Kind {
             Kind::String(text) | Kind::DateTime(text) => 1 + text.len(),
             Kind::Integer(_) | Kind::Float(_) | Kind::Bool(_) => 1,
             Kind::Array(values) => 1 + values.iter().map(|v| v.kind.weight()).sum::<usize>(),
-            Kind::Map(map) => 1 + map.iter().map(|(k, v)| k.len() + v.kind.weight()).sum::<usize>(),
+            Kind::Map(map) => {
+                1 + map
+                    .iter()
+                    .map(|(k, v)| k.len() + v.kind.weight())
+                    .sum::<usize>()
+            }
         }
     }
 
@@ -103,7 +108,9 @@ impl Map {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.entries.iter().map(|(key, value)| (key.as_str(), value))
+        self.entries
+            .iter()
+            .map(|(key, value)| (key.as_str(), value))
     }
 
     pub fn into_entries(self) -> Vec<(String, Value)> {
@@ -175,10 +182,10 @@ fn write_string(out: &mut String, text: &str) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", c as u32)),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                out.push_str(&format!("\\u{:04x}", c as u32))
+            }
             c if (c as u32) < 0x20 => out.push_str(&format!("\\u{:04x}", c as u32)),
-            // What was not UTF-8 in the file.
-            char::REPLACEMENT_CHARACTER => out.push_str("\\ufffd"),
             c => out.push(c),
         }
     }
@@ -191,7 +198,9 @@ fn json_float(number: f64) -> String {
     if size != 0.0 && !(1e-6..1e21).contains(&size) {
         let text = format!("{number:e}");
         match text.split_once('e') {
-            Some((digits, exponent)) if !exponent.starts_with('-') => format!("{digits}e+{exponent}"),
+            Some((digits, exponent)) if !exponent.starts_with('-') => {
+                format!("{digits}e+{exponent}")
+            }
             _ => text,
         }
     } else {
