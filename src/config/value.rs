@@ -59,20 +59,18 @@ impl Kind {
         }
     }
 
-    /// How many values hang below this one, itself included, and its text in bytes: the measure
+    /// Roughly the bytes of memory that this value takes with everything below it: the measure
     /// that bounds how far variables may expand.
     pub fn weight(&self) -> usize {
-        match self {
-            Kind::String(text) | Kind::DateTime(text) => 1 + text.len(),
-            Kind::Integer(_) | Kind::Float(_) | Kind::Bool(_) => 1,
-            Kind::Array(values) => 1 + values.iter().map(|v| v.kind.weight()).sum::<usize>(),
-            Kind::Map(map) => {
-                1 + map
-                    .iter()
-                    .map(|(k, v)| k.len() + v.kind.weight())
-                    .sum::<usize>()
+        /// A value with its position and its place in a map.
+        const VALUE_BYTES: usize = 128;
+        VALUE_BYTES
+            + match self {
+                Kind::String(text) | Kind::DateTime(text) => text.len(),
+                Kind::Integer(_) | Kind::Float(_) | Kind::Bool(_) => 0,
+                Kind::Array(values) => values.iter().map(|v| v.kind.weight()).sum(),
+                Kind::Map(map) => map.iter().map(|(k, v)| 2 * k.len() + v.kind.weight()).sum(),
             }
-        }
     }
 
     /// Levels of arrays and maps, 0 for a plain value.

@@ -274,7 +274,22 @@ fn variables_cannot_fill_the_memory() {
     for level in 1..40 {
         text.push_str(&format!("a{level}: [$a{}, $a{} ]\n", level - 1, level - 1));
     }
-    assert!(error(&text).contains("variables expand to more than"));
+    assert!(error(&text).contains("expand to more than"));
+}
+
+#[test]
+fn the_environment_cannot_take_forever() {
+    let mut source = Memory::new("x: $V30").variable("V0", "1");
+    for level in 1..=30 {
+        let below = format!("V{}", level - 1);
+        source = source.variable(&format!("V{level}"), &format!("[${below}, ${below} ]"));
+    }
+    assert!(
+        source
+            .test()
+            .expect_err("bounded")
+            .contains("expand to more than")
+    );
 }
 
 #[test]
