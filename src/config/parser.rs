@@ -18,8 +18,8 @@ pub const MAX_INCLUDE_DEPTH: usize = 32;
 /// Files read for one configuration at most.
 pub const MAX_INCLUDED_FILES: usize = 10_000;
 
-/// What variables may add to a configuration, in values plus bytes of text. Without a limit, a
-/// few lines that each use the one before twice would fill the memory.
+/// What variables, environment and includes may add to a configuration, in bytes of memory
+/// (roughly). Without a limit, a few lines that each use the one before twice would fill it.
 pub const MAX_EXPANSION: usize = 64 << 20;
 
 /// Environment variables that refer to each other, at most this many deep.
@@ -81,7 +81,21 @@ impl Session<'_> {
             )));
         }
         let bytes = self.source.read(path).map_err(ParseError)?;
+        if depth > 0 {
+            self.charge(bytes.len())?;
+        }
         self.text(&bytes, path, depth)
+    }
+
+    /// Counts what a variable or an include adds.
+    fn charge(&mut self, bytes: usize) -> Result<(), ParseError> {
+        self.expansion = self.expansion.saturating_add(bytes);
+        if self.expansion > MAX_EXPANSION {
+            return Err(ParseError(format!(
+                "variables and includes expand to more than {MAX_EXPANSION} bytes"
+            )));
+        }
+        Ok(())
     }
 
     fn text(&mut self, bytes: &[u8], path: &str, depth: usize) -> Result<Map, ParseError> {
@@ -255,14 +269,7 @@ impl Parser<'_, '_> {
         let kind = match found {
             Some(value) => {
                 value.used_as_variable.set(true);
-                let weight = value.kind.weight();
-                self.session.expansion = self.session.expansion.saturating_add(weight);
-                if self.session.expansion > MAX_EXPANSION {
-                    return Err(ParseError(format!(
-                        "variable reference for '{name}' on line {line}: \
-                         variables expand to more than {MAX_EXPANSION} bytes"
-                    )));
-                }
+                self.session.charge(value.kind.weight())?;
                 value.kind.clone()
             }
             None => self.environment(name, line)?,
@@ -292,6 +299,9 @@ impl Parser<'_, '_> {
                 "variable reference for '{name}' on line {line} can not be found"
             )));
         };
+        /// Parsing a value, however short, takes this much at least.
+        const LEAST: usize = 1024;
+        session.charge(text.len().max(LEAST))?;
         session.environment.push(name.to_owned());
         let parsed = session.text(format!("pk={text}").as_bytes(), "", self.include_depth);
         session.environment.pop();

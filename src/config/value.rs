@@ -59,9 +59,10 @@ impl Kind {
         }
     }
 
-    /// How many values hang below this one, itself included, and its text in bytes: the measure
+    /// Roughly the bytes of memory that this value takes with everything below it: the measure
     /// that bounds how far variables may expand.
     pub fn weight(&self) -> usize {
+<<<<<<< HEAD
         match self {
             Kind::String(text) | Kind::DateTime(text) => 1 + text.len(),
             Kind::Integer(_) | Kind::Float(_) | Kind::Bool(_) => 1,
@@ -73,6 +74,17 @@ impl Kind {
                     .sum::<usize>()
             }
         }
+=======
+        /// A value with its position and its place in a map.
+        const VALUE_BYTES: usize = 128;
+        VALUE_BYTES
+            + match self {
+                Kind::String(text) | Kind::DateTime(text) => text.len(),
+                Kind::Integer(_) | Kind::Float(_) | Kind::Bool(_) => 0,
+                Kind::Array(values) => values.iter().map(|v| v.kind.weight()).sum(),
+                Kind::Map(map) => map.iter().map(|(k, v)| 2 * k.len() + v.kind.weight()).sum(),
+            }
+>>>>>>> config
     }
 
     /// Levels of arrays and maps, 0 for a plain value.
@@ -186,8 +198,6 @@ fn write_string(out: &mut String, text: &str) {
                 out.push_str(&format!("\\u{:04x}", c as u32))
             }
             c if (c as u32) < 0x20 => out.push_str(&format!("\\u{:04x}", c as u32)),
-            // What was not UTF-8 in the file.
-            char::REPLACEMENT_CHARACTER => out.push_str("\\ufffd"),
             c => out.push(c),
         }
     }

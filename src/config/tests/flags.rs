@@ -1,0 +1,172 @@
+//! The command line.
+
+use super::super::*;
+use super::support::{Memory, flags};
+
+fn parsed(arguments: &[&str]) -> Result<Command, CliError> {
+    parse_arguments(arguments.iter().copied())
+}
+
+fn options(arguments: &[&str]) -> Options {
+    load(&flags(arguments), &Memory::default())
+        .expect("valid")
+        .options
+}
+
+#[test]
+fn one_dash_or_two_blank_or_equals() {
+    for arguments in [
+        &["-p", "5"][..],
+        &["--p", "5"],
+        &["-port=5"],
+        &["--port", "0x5"],
+        &["-p=0_5", "--"],
+    ] {
+        assert_eq!(options(arguments).port, 5, "{arguments:?}");
+    }
+    let read = options(&[
+        "-DVV",
+        "-T=false",
+        "-a",
+        "::",
+        "-m",
+        "-1",
+        "-l=x",
+        "--user",
+        "u",
+        "--pass=p=q",
+    ]);
+    assert!(read.log.debug && read.log.trace && read.log.trace_verbose && !read.log.time);
+    assert_eq!(
+        (read.host.as_str(), read.http_port, read.log.file.as_str()),
+        ("::", -1, "x")
+    );
+    assert_eq!(
+        (
+            read.authorization.user.as_str(),
+            read.authorization.password.as_str()
+        ),
+        ("u", "p=q")
+    );
+    assert_eq!(options(&["-sd", "x", "--tls=false"]), Options::default());
+}
+
+/// Texts of nats-server 2.15.1.
+#[test]
+fn wrong_flags() {
+    for (arguments, message) in [
+        (&["--nope"][..], "flag provided but not defined: -nope"),
+        (&["-p"], "flag needs an argument: -p"),
+        (
+            &["-p", "abc"],
+            "invalid value \"abc\" for flag -p: parse error",
+        ),
+        (
+            &["-p", "08"],
+            "invalid value \"08\" for flag -p: parse error",
+        ),
+        (
+            &["-p", "99999999999999999999"],
+            "invalid value \"99999999999999999999\" for flag -p: value out of range",
+        ),
+        (
+            &["-D=foo"],
+            "invalid boolean value \"foo\" for -D: parse error",
+        ),
+        (&["---x"], "bad flag syntax: ---x"),
+        (&["-="], "bad flag syntax: -="),
+    ] {
+        assert_eq!(
+            parsed(arguments),
+            Err(CliError::Usage(message.to_owned())),
+            "{arguments:?}"
+        );
+    }
+    for (arguments, message) in [
+        (&["foo"][..], "nats-server: unrecognized command: \"foo\""),
+        (
+            &["-p", "1", "--", "-x"],
+            "nats-server: unrecognized command: \"-x\"",
+        ),
+        (
+            &["--signal", "foo=1"],
+            "nats-server: unknown signal \"foo\"",
+        ),
+        (
+            &["-t"],
+            "nats-server: must specify [-c, --config] option to check configuration file syntax",
+        ),
+        (
+            &["-js"],
+            "nats-server: \"-js\" is not built yet in ringwire",
+        ),
+        (
+            &["--cluster_name", "x"],
+            "nats-server: \"--cluster_name\" is not built yet in ringwire",
+        ),
+        (
+            &["--cpus", "1-"],
+            "nats-server: cpus \"1-\" is not a list such as 2-5,8",
+        ),
+    ] {
+        let error = parsed(arguments).expect_err("refused");
+        assert_eq!(
+            (error.to_string().as_str(), error.exit_status()),
+            (message, 1)
+        );
+    }
+}
+
+#[test]
+fn other_commands() {
+    for arguments in [
+        &["-v"][..],
+        &["--version"],
+        &["version"],
+        &["-p", "1", "VERSION"],
+    ] {
+        assert_eq!(parsed(arguments), Ok(Command::Version));
+    }
+    assert_eq!(parsed(&["help"]), Ok(Command::Help));
+    assert_eq!(parsed(&["--help_tls"]), Ok(Command::HelpTls));
+    let request = SignalRequest {
+        command: SignalCommand::LameDuck,
+        target: "12".into(),
+    };
+    assert_eq!(parsed(&["-sl=ldm=12"]), Ok(Command::Signal(request)));
+    assert!(version_text().starts_with("nats-server: v2.15.1\n"));
+}
+
+#[test]
+fn flags_win_over_the_file_part_by_part() {
+    let source = Memory::new("listen: \"localhost:4222\", debug: false, ringwire { cores: 2 }");
+    let read = source.options(&["-p", "-1", "-D", "--cpus", "1"]);
+    assert_eq!(
+        (read.host.as_str(), read.port, read.log.debug),
+        ("localhost", -1, true)
+    );
+    assert_eq!(read.placement, Placement::Cpus(vec![1]));
+    assert_eq!(source.options(&["-p", "0"]).port, defaults::PORT);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = load(&flags(&["-c", "nope.conf"]), &Memory::default()).expect_err("missing");
+    assert_eq!(
+        error.to_string(),
+        "open nope.conf: no such file or directory"
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_arguments_break_the_parser(arguments: Vec<String>) {
+        let _ = parse_arguments(arguments);
+    }
+
+    #[test]
+    fn numbers_read_back(number: i64) {
+        let text = number.to_string();
+        proptest::prop_assert_eq!(options(&["--log_size_limit", &text]).log.size_limit, number);
+    }
+}
