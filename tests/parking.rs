@@ -43,6 +43,8 @@ struct Player {
     ring: NetRing<Vec<u8>>,
     parker: Parker,
     progress: Arc<Progress>,
+    /// The other side may close its sockets.
+    stopping: bool,
 }
 
 impl Player {
@@ -59,6 +61,7 @@ impl Player {
             ring,
             parker,
             progress,
+            stopping: false,
         }
     }
 
@@ -90,6 +93,7 @@ impl Player {
                         }
                     }
                     Event::Sent { result, .. } => assert_eq!(result, Ok(1)),
+                    Event::ReceiveEnded { .. } if self.stopping => {}
                     other => panic!("{other:?}"),
                 }
             }
@@ -131,8 +135,8 @@ impl Player {
             round += 1;
             self.progress.rounds.store(round, Ordering::Relaxed);
         }
+        self.stopping = true;
         self.tell(STOP);
-        // The sockets stay open until the follower is through.
         assert_eq!(self.await_news(0, false).await, Some(STOP));
         self.progress.done.store(true, Ordering::Relaxed);
     }

@@ -35,18 +35,3 @@ impl SleepFlag {
         self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn one_waker_of_a_sleep_signals() {
-        let flag = super::SleepFlag::default();
-        assert!(!flag.take_if_asleep());
-        flag.fall_asleep();
-        assert!(flag.take_if_asleep());
-        assert!(!flag.take_if_asleep());
-        flag.fall_asleep();
-        flag.wake_up();
-        assert!(!flag.take_if_asleep());
-    }
-}
