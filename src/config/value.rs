@@ -62,19 +62,6 @@ impl Kind {
     /// Roughly the bytes of memory that this value takes with everything below it: the measure
     /// that bounds how far variables may expand.
     pub fn weight(&self) -> usize {
-<<<<<<< HEAD
-        match self {
-            Kind::String(text) | Kind::DateTime(text) => 1 + text.len(),
-            Kind::Integer(_) | Kind::Float(_) | Kind::Bool(_) => 1,
-            Kind::Array(values) => 1 + values.iter().map(|v| v.kind.weight()).sum::<usize>(),
-            Kind::Map(map) => {
-                1 + map
-                    .iter()
-                    .map(|(k, v)| k.len() + v.kind.weight())
-                    .sum::<usize>()
-            }
-        }
-=======
         /// A value with its position and its place in a map.
         const VALUE_BYTES: usize = 128;
         VALUE_BYTES
@@ -84,7 +71,6 @@ impl Kind {
                 Kind::Array(values) => values.iter().map(|v| v.kind.weight()).sum(),
                 Kind::Map(map) => map.iter().map(|(k, v)| 2 * k.len() + v.kind.weight()).sum(),
             }
->>>>>>> config
     }
 
     /// Levels of arrays and maps, 0 for a plain value.
