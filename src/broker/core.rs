@@ -12,7 +12,7 @@ use super::connection::{Connection, Phase, Traffic};
 use super::effect::{CloseMode, Effect, LogLevel};
 use super::interest::{Account, QueueNames};
 use super::output::{Batch, ChunkPool};
-use super::route::RouteCache;
+use super::route::{RouteCache, RouteRef};
 use super::settings::Settings;
 use super::subscriptions::{QueueId, SubId, Subscriptions};
 use super::wire::Outbox;
@@ -92,6 +92,8 @@ pub(super) struct Peer {
     pub applied_theirs: u64,
     /// What we told it of that.
     pub told: u64,
+    /// Where the route of the last message from it was.
+    pub route_hint: RouteRef,
     /// Publishers of its connections whose readers here are all slow.
     pub slow_origins: Vec<u64>,
 }

@@ -423,13 +423,16 @@ impl Core {
             hops: record.hops,
         };
         let account = &self.accounts[usize::from(message.account)];
-        let at = self.routes.find(
+        let hint = self.peers[from.index()].route_hint;
+        let at = self.routes.find_near(
+            hint,
             self.id,
             message.account,
             account,
             &self.subs,
             message.subject,
         );
+        self.peers[from.index()].route_hint = at;
         let route = self.routes.take(at);
         let mut outcome = Outcome::default();
         if record.plain {
