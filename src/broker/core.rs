@@ -442,6 +442,11 @@ impl Core {
             .is_none_or(|conn| !conn.out.has_output() && !conn.out.is_sending())
     }
 
+    /// Bytes that wait for a connection and that its socket has not taken.
+    pub fn waiting_output(&self, slot: u32) -> usize {
+        self.conn(slot).map_or(0, |conn| conn.out.pending())
+    }
+
     /// New settings, from a reload.
     pub fn reload(&mut self, settings: Arc<Settings>) {
         let info_changed = settings.identity != self.settings.identity
