@@ -156,12 +156,10 @@ impl Client {
             None => format!("SUB {pattern} {sid}\r\n"),
         };
         up.up.extend(line.as_bytes());
-        let sent = history.stamp();
         history.subs.push(Sub {
             client: self.id,
             pattern,
             queue,
-            sent,
             flushed: None,
             limit: None,
             delivered_at_limit_flush: None,

@@ -8,7 +8,6 @@ pub struct Sub {
     pub client: usize,
     pub pattern: String,
     pub queue: Option<&'static str>,
-    pub sent: Stamp,
     /// The PONG after the SUB arrived.
     pub flushed: Option<Stamp>,
     /// UNSUB with a maximum.
