@@ -488,17 +488,16 @@ impl Core {
         if conn.phase == Phase::Closing {
             return false;
         }
+        let pending = conn.out.pending();
+        let max_pending = self.settings.max_pending;
+        if pending > max_pending {
+            self.refuse_overflowed(slot, outcome);
+            return false;
+        }
         let special = sub.has_limit || sub.filtered;
         if special && !self.admit_delivery(id, slot, message) {
             return false;
         }
-        let pending = {
-            let Some(conn) = self.conns[slot as usize].as_deref() else {
-                return false;
-            };
-            conn.out.pending()
-        };
-        let max_pending = self.settings.max_pending;
         if pending > max_pending / 4 * 3 {
             outcome.slow = true;
             if self.settings.no_fast_producer_stall {
@@ -561,7 +560,7 @@ impl Core {
             self.dirty.push(slot);
         }
         if full {
-            self.deferred.push(Deferred::Overflow(slot));
+            self.note_overflow(slot);
         }
         if grants {
             self.grant_response(slot, message.reply);
@@ -570,6 +569,14 @@ impl Core {
             self.trace_delivery(slot, id, message);
         }
         true
+    }
+
+    /// A reader over its limit gets nothing more until it is cut off at the end
+    /// of the event: a ring full of messages would otherwise pile up first.
+    #[cold]
+    fn refuse_overflowed(&mut self, slot: u32, outcome: &mut Outcome) {
+        outcome.slow = true;
+        self.note_overflow(slot);
     }
 
     /// A message with a reply allows its receiver one answer, if configured.

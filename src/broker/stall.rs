@@ -137,6 +137,15 @@ impl Core {
         }
     }
 
+    /// The connection is to be cut off once no route is in use.
+    #[cold]
+    pub(super) fn note_overflow(&mut self, slot: u32) {
+        let is_noted = |d: &Deferred| matches!(*d, Deferred::Overflow(other) if other == slot);
+        if !self.deferred.iter().any(is_noted) {
+            self.deferred.push(Deferred::Overflow(slot));
+        }
+    }
+
     /// Carries out what had to wait until no route was in use.
     pub(super) fn settle_deferred(&mut self) {
         while let Some(deferred) = self.deferred.pop() {
