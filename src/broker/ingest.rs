@@ -530,8 +530,11 @@ impl Core {
             conn.sids
                 .insert_unique(hash, id.0, |&id| hasher.text(subs.sid(SubId(id))));
         }
-        if let Some(announcement) = announcement {
-            self.announce(Some(slot), account, pattern, queue, announcement.weight);
+        match announcement {
+            Some(announcement) => {
+                self.announce(Some(slot), account, pattern, queue, announcement.weight);
+            }
+            None => self.rely_on_announced(slot),
         }
         true
     }

@@ -56,6 +56,16 @@ impl Core {
         }
     }
 
+    /// A connection subscribed to what this core has announced already, perhaps
+    /// a moment ago: its flush waits for the newest announcement, which is not
+    /// older than that one.
+    pub(super) fn rely_on_announced(&mut self, slot: u32) {
+        let sequence = self.interest_sequence;
+        if let Some(conn) = self.conn_mut(slot) {
+            conn.interest_sequence = sequence;
+        }
+    }
+
     /// The newest change of this core's interest that is in force on every core.
     pub(super) fn applied_everywhere(&self) -> u64 {
         let me = self.id.index();
