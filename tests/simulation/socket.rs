@@ -43,8 +43,8 @@ pub struct Socket {
     pub reset: bool,
     /// To the client, not yet read: the kernel's buffer.
     pub down: VecDeque<u8>,
-    /// Bytes the kernel took from the server, in all.
-    pub taken: usize,
+    /// Bytes of the sends that completed, in all.
+    pub sent: usize,
     capacity: usize,
     reading: bool,
     ended: bool,
@@ -116,6 +116,7 @@ impl Socket {
             } else {
                 Ok(sending.taken)
             };
+            self.sent += sending.taken;
             events.push(Event::Sent(sending.batch, result));
         }
         if self.reset && self.readable() {
@@ -150,7 +151,6 @@ impl Socket {
         self.down
             .extend(&sending.bytes[sending.taken..sending.taken + count]);
         sending.taken += count;
-        self.taken += count;
         count
     }
 

@@ -335,7 +335,7 @@ impl World {
             .filter(|message| message.publisher == id && message.reply.is_some())
             .map(|_| REPLY_SLACK / 4)
             .sum();
-        (published + answers + REPLY_SLACK).saturating_sub(self.sockets[id].taken)
+        (published + answers + REPLY_SLACK).saturating_sub(self.sockets[id].sent)
     }
 
     fn check_memory(&mut self, node: usize) -> Result<(), Violation> {
