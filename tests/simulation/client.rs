@@ -87,6 +87,10 @@ impl Client {
         if up.up.len() > UNSENT_MAX {
             return;
         }
+        if rng.chance(plan.leave_percent) {
+            self.leave(plan, rng, history, up);
+            return;
+        }
         match rng.below(100) {
             0..22 => {
                 let pattern = rng.pick(&PATTERNS).to_owned();
@@ -122,17 +126,22 @@ impl Client {
                 self.stalled = rng.between(10, 600);
                 history.clients[self.id].stalled_once = true;
             }
-            97..99 if plan.unreliable_clients => {
-                up.fin = true;
-                history.clients[self.id].finished = Some(history.stamp());
-            }
-            99 if plan.unreliable_clients => {
+            97 if plan.unreliable_clients => {
                 up.reset = true;
                 up.up.clear();
                 history.clients[self.id].reset = Some(history.stamp());
             }
             _ => {}
         }
+    }
+
+    /// Says what it has to say and closes its side.
+    fn leave(&mut self, plan: &Plan, rng: &mut Rng, history: &mut History, up: &mut Socket) {
+        for _ in 0..rng.between(0, 8) {
+            self.publish(plan, rng, history, up);
+        }
+        up.fin = true;
+        history.clients[self.id].finished = Some(history.stamp());
     }
 
     /// Subscribes to much and never reads again.

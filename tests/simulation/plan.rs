@@ -34,6 +34,8 @@ pub struct Plan {
     pub never_readers: usize,
     /// Clients may stop reading for a while, or vanish.
     pub unreliable_clients: bool,
+    /// Of a hundred operations, how many end a client in order, right after a burst.
+    pub leave_percent: usize,
     /// What the links between cores do wrong.
     pub fault: Option<Fault>,
 }
@@ -56,6 +58,7 @@ impl Plan {
             freeze_percent: rng.pick(&[0, 1]),
             never_readers: 0,
             unreliable_clients: rng.chance(70),
+            leave_percent: 2,
             fault: None,
         }
     }
@@ -74,7 +77,7 @@ impl Plan {
     pub fn full_outboxes(rng: &mut Rng) -> Self {
         let cores = rng.between(2, 4);
         Self {
-            clients: rng.between(4, 6),
+            clients: rng.between(8, 14),
             operations: 120,
             ring_bytes: rng.pick(&[256, 4096]),
             ring_parcels: 1,
@@ -83,8 +86,9 @@ impl Plan {
             max_pending: 64 * 1024 * 1024,
             large_percent: 60,
             payload_max: 120_000,
-            freeze_percent: 3,
+            freeze_percent: 6,
             unreliable_clients: false,
+            leave_percent: 8,
             ..Self::ordinary(cores, rng)
         }
     }
@@ -110,6 +114,7 @@ impl Plan {
             freeze_percent: 0,
             never_readers: rng.between(1, 3),
             unreliable_clients: false,
+            leave_percent: 1,
             ..Self::ordinary(cores, rng)
         }
     }

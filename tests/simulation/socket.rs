@@ -14,7 +14,7 @@ const RESET: i32 = 104;
 /// nanoseconds; the runtime's own limit.
 const LINGER: u64 = 500_000_000;
 /// Receives that complete for one socket in one turn, at most.
-const READS_PER_TURN: usize = 3;
+const READS_PER_TURN: usize = 8;
 
 /// A completion of one socket.
 pub enum Event {

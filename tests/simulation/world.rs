@@ -340,11 +340,12 @@ impl World {
 
     fn check_memory(&mut self, node: usize) -> Result<(), Violation> {
         let one_each = self.nodes[node].connections() * (self.plan.payload_max + 256);
+        self.met.digest = self.met.digest.rotate_left(1) ^ self.now;
         let bound = OUTBOX_PAUSE_BYTES + one_each + OUTBOX_SLACK;
         for to in (0..self.plan.cores).filter(|&to| to != node) {
             let pending = self.nodes[node].core.outbox(CoreId(to as u8)).pending();
             self.met.full_outboxes += u64::from(pending > OUTBOX_PAUSE_BYTES);
-            self.met.digest = self.met.digest.rotate_left(1) ^ pending as u64 ^ self.now;
+            self.met.digest ^= pending as u64;
             if pending > bound {
                 let text = format!("{pending} bytes wait on core {node} for core {to}");
                 return Err(Violation::new(Promise::Memory, text));
