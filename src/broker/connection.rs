@@ -79,6 +79,8 @@ pub struct Connection {
     pub sids: HashTable<u32>,
     /// Received while paused.
     pub stash: Vec<u8>,
+    /// The peer sends nothing after the stash.
+    pub ended: bool,
     pub gate: Option<Box<Gate>>,
     /// The newest change of interest this connection made.
     pub interest_sequence: u64,
@@ -148,6 +150,7 @@ impl Connection {
             out: OutQueue::default(),
             sids: HashTable::new(),
             stash: Vec::new(),
+            ended: false,
             gate: None,
             interest_sequence: 0,
             options: None,

@@ -410,7 +410,16 @@ impl Core {
     }
 
     /// Nothing more will be received: the peer closed (`None`), or the error number.
+    /// What came before it while the connection was paused is still carried out.
     pub fn receive_ended(&mut self, slot: u32, error: Option<i32>) {
+        if error.is_none()
+            && let Some(conn) = self.conn_mut(slot)
+            && conn.paused != 0
+            && !conn.stash.is_empty()
+        {
+            conn.ended = true;
+            return;
+        }
         // nats-server calls a reset by the peer a client's close, too.
         let reason = match error {
             None => CloseReason::ClientClosed,

@@ -257,10 +257,23 @@ impl World {
         });
         self.note_closed()?;
         self.check_memory(node)?;
+        self.check_sleep(node)?;
         if self.plan.spares_prompt_readers() {
             self.read_promptly(node)?;
         }
         Ok(true)
+    }
+
+    /// A core that sleeps until the next event has nothing to send.
+    fn check_sleep(&mut self, node: usize) -> Result<(), Violation> {
+        let node = &mut self.nodes[node];
+        if node.is_awake(&self.sockets, &self.mesh, self.now) {
+            return Ok(());
+        }
+        match node.forgotten(&self.sockets) {
+            Some(text) => Err(Violation::new(Promise::Progress, text)),
+            None => Ok(()),
+        }
     }
 
     /// Clients that read what there is at once, in plans that ask for it.
@@ -392,11 +405,6 @@ impl World {
                 }
             }
             if !moved {
-                for node in &mut self.nodes {
-                    if let Some(text) = node.forgotten(&self.sockets) {
-                        return Err(Violation::new(Promise::Progress, text));
-                    }
-                }
                 return Ok(());
             }
         }
