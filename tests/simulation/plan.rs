@@ -79,8 +79,8 @@ impl Plan {
         Self {
             clients: rng.between(8, 14),
             operations: 120,
-            ring_bytes: rng.pick(&[256, 4096]),
-            ring_parcels: 1,
+            ring_bytes: rng.pick(&[256, 65_536]),
+            ring_parcels: rng.pick(&[1, 4, 12]),
             socket_bytes: 64 * 1024,
             read_bytes: 64 * 1024,
             max_pending: 64 * 1024 * 1024,
