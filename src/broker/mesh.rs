@@ -264,17 +264,20 @@ impl Core {
     }
 
     /// The runtime moved bytes into rings: publishers may go on if there is room.
-    pub fn outboxes_drained(&mut self) {
+    /// Returns whether some did: what came of it waits for another turn.
+    #[must_use]
+    pub fn outboxes_drained(&mut self) -> bool {
         if self.outbox_paused.is_empty()
             || self
                 .peers
                 .iter()
                 .any(|peer| peer.outbox.pending() > OUTBOX_RESUME_BYTES)
         {
-            return;
+            return false;
         }
         for slot in std::mem::take(&mut self.outbox_paused) {
             self.resume(slot, pause::OUTBOX);
         }
+        true
     }
 }

@@ -424,8 +424,7 @@ impl Driver {
             left |= !outbox.is_empty();
             sender.announce();
         }
-        self.core.outboxes_drained();
-        left
+        left | self.core.outboxes_drained()
     }
 
     /// Queues a send for every connection with output. Returns how many.

@@ -232,8 +232,7 @@ impl Node {
             outbox.advance(count);
             left |= !outbox.is_empty();
         }
-        self.core.outboxes_drained();
-        left
+        left | self.core.outboxes_drained()
     }
 
     fn carry_out_effects(&mut self, around: &mut Surroundings<'_>) {
