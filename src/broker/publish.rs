@@ -500,6 +500,7 @@ impl Core {
         }
         if pending > max_pending / 4 * 3 {
             outcome.slow = true;
+            self.note_slow(slot);
             if self.settings.no_fast_producer_stall {
                 self.counters.dropped_for_slow += 1;
                 return false;

@@ -119,6 +119,14 @@ impl Core {
         }
     }
 
+    /// The reader is above the stall threshold: its recovery will be noticed.
+    #[cold]
+    pub(super) fn note_slow(&mut self, slot: u32) {
+        if let Some(conn) = self.conn_mut(slot) {
+            conn.slow = true;
+        }
+    }
+
     /// A reader recovered or is gone: its publishers go on.
     pub(super) fn resume_stalled(&mut self) {
         for slot in std::mem::take(&mut self.stalled) {
