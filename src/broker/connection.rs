@@ -172,6 +172,11 @@ impl Connection {
         }
     }
 
+    /// Bytes of output that wait, those behind the flush barrier included.
+    pub fn waiting(&self) -> usize {
+        self.out.pending() + self.gate.as_ref().map_or(0, |gate| gate.held.len())
+    }
+
     /// Becomes this user.
     pub fn set_identity(&mut self, identity: Arc<Identity>) {
         self.permissions = identity.permissions.as_ref().map(|rules| {

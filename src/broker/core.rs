@@ -312,8 +312,9 @@ impl Core {
     }
 
     /// Queues a reply to the connection's own commands. It waits behind a PONG
-    /// that waits for the flush barrier.
+    /// that waits for the flush barrier. Replies count towards `max_pending`.
     pub(super) fn reply(&mut self, slot: u32, bytes: &[u8]) {
+        let max_pending = self.settings.max_pending;
         let Some(conn) = self
             .conns
             .get_mut(slot as usize)
@@ -326,9 +327,15 @@ impl Core {
             if let Some(last) = gate.steps.back_mut() {
                 last.1 = gate.held.len();
             }
+            if conn.waiting() > max_pending {
+                self.note_overflow(slot);
+            }
             return;
         }
         conn.out.push(&mut self.pool, bytes);
+        if conn.waiting() > max_pending {
+            self.note_overflow(slot);
+        }
         self.mark_dirty(slot);
     }
 

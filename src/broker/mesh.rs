@@ -87,9 +87,16 @@ impl Core {
         let new = conn.gate.is_none();
         let gate: &mut Gate = conn.gate.get_or_insert_default();
         gate.held.extend_from_slice(lines);
-        gate.steps.push_back((sequence, gate.held.len()));
+        match gate.steps.back_mut() {
+            Some(last) if last.0 == sequence => last.1 = gate.held.len(),
+            _ => gate.steps.push_back((sequence, gate.held.len())),
+        }
+        let waiting = conn.waiting();
         if new {
             self.gated.push(slot);
+        }
+        if waiting > self.settings.max_pending {
+            self.note_overflow(slot);
         }
     }
 

@@ -17,7 +17,7 @@
 //! alone, so it cuts off nobody that nats-server would have spared.
 
 use super::close::CloseReason;
-use super::connection::pause;
+use super::connection::{Phase, pause};
 use super::core::{Core, CoreId, Deferred};
 use super::effect::{CloseMode, LogLevel};
 use super::publish::Outcome;
@@ -174,7 +174,7 @@ impl Core {
         let max_pending = self.settings.max_pending;
         if self
             .conn(slot)
-            .is_none_or(|c| c.out.pending() <= max_pending)
+            .is_none_or(|c| c.phase == Phase::Closing || c.waiting() <= max_pending)
         {
             return;
         }
