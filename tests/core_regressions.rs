@@ -118,7 +118,10 @@ fn a_burst_piles_up_no_more_than_the_limit_before_the_cut() {
         _ => None,
     });
     let pending = pending.expect("the reader is cut off");
-    assert!(pending > MAX_PENDING && pending < MAX_PENDING + 1100, "{pending}");
+    assert!(
+        pending > MAX_PENDING && pending < MAX_PENDING + 1100,
+        "{pending}"
+    );
     assert_eq!(a.counters().slow_consumers, 1);
 }
 

@@ -90,10 +90,7 @@ impl Checker {
             }
         };
         if unsubscribed {
-            let text = format!(
-                "sid {sid} got {} after UNSUB and its PONG",
-                arrival.subject
-            );
+            let text = format!("sid {sid} got {} after UNSUB and its PONG", arrival.subject);
             return Err(Violation::new(Promise::Unwanted, text));
         }
         if arrival.header.starts_with(b"NATS/1.0 503") {
@@ -271,9 +268,11 @@ fn check_missing_no_responders(history: &History, index: usize) -> Result<(), Vi
     let requester = &history.clients[message.publisher];
     let asked = message.reply.is_some()
         && requester.is_healthy()
-        && requester
-            .inbox
-            .is_some_and(|sid| history.subs[sid].flushed.is_some_and(|at| at < message.sent));
+        && requester.inbox.is_some_and(|sid| {
+            history.subs[sid]
+                .flushed
+                .is_some_and(|at| at < message.sent)
+        });
     if !asked || message.no_responders {
         return Ok(());
     }

@@ -30,7 +30,10 @@ const PLAN_SALT: u64 = 0x0070_6c61_6e00;
 
 fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
+    )
 }
 
 /// Runs many seeds of one kind of plan. `test` is the calling test's name.

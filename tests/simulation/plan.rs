@@ -58,7 +58,7 @@ impl Plan {
             freeze_percent: rng.pick(&[0, 1]),
             never_readers: 0,
             unreliable_clients: rng.chance(70),
-            leave_percent: 2,
+            leave_percent: 1,
             fault: None,
         }
     }

@@ -200,8 +200,7 @@ impl World {
         let id = self.clients.len();
         let core = self.rng.below(self.nodes.len());
         let mut socket = Socket::new(self.plan.socket_bytes);
-        let mut client =
-            Client::connect(id, core, &mut self.rng, &mut self.history, &mut socket);
+        let mut client = Client::connect(id, core, &mut self.rng, &mut self.history, &mut socket);
         if id < self.plan.never_readers {
             client.stop_reading(&mut self.history, &mut socket);
         }
@@ -431,10 +430,7 @@ impl World {
         let waiting = (0..self.clients.len()).filter(|&id| {
             self.clients[id].is_waiting() && self.history.clients[id].closed.is_none()
         });
-        format!(
-            "clients {:?} wait for ever",
-            waiting.collect::<Vec<_>>()
-        )
+        format!("clients {:?} wait for ever", waiting.collect::<Vec<_>>())
     }
 
     fn summary(&self) -> Met {
@@ -443,7 +439,10 @@ impl World {
         met.messages = history.messages.len() as u64;
         met.deliveries = history.messages.iter().map(|m| m.deliveries).sum();
         met.no_responders = history.messages.iter().filter(|m| m.no_responders).count() as u64;
-        let reached = history.subs.iter().filter(|s| s.limit == Some(s.deliveries));
+        let reached = history
+            .subs
+            .iter()
+            .filter(|s| s.limit == Some(s.deliveries));
         met.limits_reached = reached.count() as u64;
         for node in &self.nodes {
             met.handed_on += node.core.counters().handed_on;
