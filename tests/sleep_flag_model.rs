@@ -40,8 +40,13 @@ impl Signal {
 /// Wakers publish an item each in a ring of their own (Release, as rtrb does); the
 /// sleeper takes all. A lost wake-up leaves the sleeper waiting for ever, which loom
 /// reports as a deadlock.
-fn no_wake_up_is_lost(wakers: usize) {
-    loom::model(move || {
+///
+/// `preemptions` bounds how often a thread is interrupted against its will, and with
+/// it the number of interleavings; `None` tries all.
+fn no_wake_up_is_lost(wakers: usize, preemptions: Option<usize>) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = preemptions;
+    model.check(move || {
         let flag = Arc::new(SleepFlag::default());
         let signal = Arc::new(Signal::default());
         let rings: Vec<_> = (0..wakers).map(|_| Arc::new(AtomicUsize::new(0))).collect();
@@ -72,10 +77,10 @@ fn no_wake_up_is_lost(wakers: usize) {
 
 #[test]
 fn one_waker() {
-    no_wake_up_is_lost(1);
+    no_wake_up_is_lost(1, None);
 }
 
 #[test]
 fn two_wakers() {
-    no_wake_up_is_lost(2);
+    no_wake_up_is_lost(2, Some(2));
 }

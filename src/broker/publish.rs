@@ -163,6 +163,10 @@ impl Core {
     /// message goes on.
     #[cold]
     fn admit(&mut self, slot: u32, publish: &Publish<'_>) -> bool {
+        // In nats-server's order: it checks the form while it reads the line.
+        if self.conn(slot).is_some_and(|c| c.pedantic) && !is_literal_and_valid(publish.subject) {
+            self.reply_error(slot, ErrorText::InvalidPublishSubject);
+        }
         if is_reserved_subject(publish.subject) || !self.may_publish(slot, publish.subject) {
             self.refuse_publish(slot, publish.subject);
             return false;
@@ -177,16 +181,7 @@ impl Core {
             );
             return false;
         }
-        let Some(conn) = self.conn(slot) else {
-            return false;
-        };
-        let invalid = conn.pedantic && !is_literal_and_valid(publish.subject);
-        if conn.verbose {
-            self.reply_ok_if_verbose(slot);
-        }
-        if invalid {
-            self.reply_error(slot, ErrorText::InvalidPublishSubject);
-        }
+        self.reply_ok_if_verbose(slot);
         if publish.subject == USER_INFO_SUBJECT && !publish.reply.is_empty() {
             return !self.answer_user_info(slot, publish.reply);
         }

@@ -19,7 +19,7 @@ pub struct QueueId(pub u32);
 /// A plain subscription belongs to no queue group.
 pub const NO_QUEUE: QueueId = QueueId(0);
 
-/// One subscription. 56 bytes: ten million of them must fit on a host.
+/// One subscription. 48 bytes: ten million of them must fit on a host.
 pub struct Sub {
     /// Slot of the connection.
     pub conn: u32,
@@ -151,8 +151,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subscription_is_56_bytes() {
-        assert_eq!(size_of::<Sub>(), 56);
+    fn a_subscription_is_48_bytes() {
+        assert_eq!(size_of::<Sub>(), 48);
     }
 
     #[test]

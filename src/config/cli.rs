@@ -72,18 +72,18 @@ pub struct SignalRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CliError {
     /// A flag is wrong. nats-server prints the message alone to standard error, then its help to
-    /// standard output, and exits with 0 (sic).
+    /// standard output, and exits with 0; here the exit status is 1.
     Usage(String),
     /// Printed to standard error after `nats-server: `; exit status 1.
     Refused(String),
 }
 
 impl CliError {
-    /// The exit status that nats-server has.
+    /// The exit status.
     pub fn exit_status(&self) -> u8 {
         match self {
-            CliError::Usage(_) => 0,
-            CliError::Refused(_) => 1,
+            // nats-server exits with 0 here; a supervisor could not tell.
+            CliError::Usage(_) | CliError::Refused(_) => 1,
         }
     }
 }
@@ -452,10 +452,11 @@ fn decide(flags: Flags, asked: Asked, rest: &[String]) -> Result<Command, CliErr
         }));
     }
     if let Some(name) = asked.not_built {
-        let dashed = if name.len() <= 2 {
-            format!("-{name}")
-        } else {
-            format!("--{name}")
+        let dashed = match name.as_str() {
+            // By the name of what it asks for.
+            "js" => "--jetstream".to_owned(),
+            "ms" => "--https_port".to_owned(),
+            name => format!("--{name}"),
         };
         return Err(CliError::Refused(format!(
             "{} is not built yet in ringwire",

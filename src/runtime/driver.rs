@@ -29,7 +29,7 @@ use crate::protocol::ErrorText;
 /// Accepting goes on this long after it failed for want of descriptors.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Turns between looks at glommio's own queues while the core is busy.
-const TURNS_PER_YIELD: u32 = 64;
+const TURNS_PER_YIELD: u32 = 1024;
 
 /// The client listener's number on the ring of the core that accepts.
 const CLIENT_LISTENER: u32 = 0;
@@ -159,18 +159,16 @@ impl Driver {
             if self.stopping && self.is_done() {
                 return Ok(());
             }
+            if turns.is_multiple_of(TURNS_PER_YIELD) {
+                glommio::executor().yield_task_queue_now().await;
+            }
             if worked {
                 self.spinner.worked();
-                if turns.is_multiple_of(TURNS_PER_YIELD) {
-                    glommio::executor().yield_if_needed().await;
-                }
                 continue;
             }
             let now = self.now;
             if self.spinner.may_sleep(|| Duration::from_nanos(now)) {
                 self.sleep().await?;
-            } else {
-                glommio::executor().yield_if_needed().await;
             }
         }
     }

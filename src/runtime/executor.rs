@@ -1,10 +1,33 @@
 //! The threads of the broker: one pinned glommio executor a core.
+//!
+//! # Why nothing is preempted
+//! glommio (0.12 of the fork, and the original) can sleep with a task ready to run.
+//! Its loop reaps completions, which makes tasks ready and arms the preemption
+//! timer; then it runs tasks unless the timer has fired. If the timer fires between
+//! the two, because the thread lost its CPU for that long, `run_task_queues` leaves
+//! before the first task and reports that none ran, which the loop takes for "none
+//! is ready": the timer's completion wakes nobody, and the executor goes to sleep
+//! over the ready task. With a timer of 20 µs the parking test (`tests/parking.rs`)
+//! hangs after four sleeps, of 100 µs after some hundred, of 10 ms after some ten
+//! thousand on a busy machine. So the timer is set out of reach here, and two things
+//! follow for tasks:
+//! - nothing preempts them: `yield_if_needed` never yields, long work must yield by
+//!   its own count (`yield_task_queue_now`);
+//! - queues with `Latency::Matters` are not to be used, as they shorten the timer.
+//!
+//! The same window is open, though narrower, to whatever else completes on glommio's
+//! latency ring: wakes from other threads through glommio's own wakers or its
+//! `spawn_blocking`, and more than `ring_depth` completions of its main ring at once.
+//! Threads talk through [`super::links`] instead.
 
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
 use glommio::{ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement};
+
+/// glommio's preemption timer: longer than any thread waits for its CPU.
+const PREEMPTION: Duration = Duration::from_secs(3600);
 
 /// How an executor is set up. The defaults keep an idle executor small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,10 +38,6 @@ pub struct ExecutorConfig {
     /// Entries of each of glommio's three rings. Default 32; sockets have a ring of
     /// their own.
     pub ring_depth: usize,
-    /// How long tasks run before glommio looks at its own rings, if none of them
-    /// yields. Default 10 ms: a tick costs some 20 µs, which at 1 ms shows in the
-    /// tail of the network task's latency.
-    pub preempt_timer: Duration,
 }
 
 impl Default for ExecutorConfig {
@@ -26,7 +45,6 @@ impl Default for ExecutorConfig {
         Self {
             io_memory: 64 * 1024,
             ring_depth: 32,
-            preempt_timer: Duration::from_millis(10),
         }
     }
 }
@@ -100,7 +118,7 @@ where
         .name(name)
         .io_memory(config.io_memory)
         .ring_depth(config.ring_depth)
-        .preempt_timer(config.preempt_timer)
+        .preempt_timer(PREEMPTION)
         .spawn(main)
         .map_err(|error| ExecutorError::Start {
             cpu,

@@ -199,9 +199,9 @@ mod tests {
     #[test]
     fn everyone_reaches_everyone_else() {
         let mut nodes = mesh::<(usize, usize)>(4, &LinkConfig::default()).unwrap();
-        for sender in 0..4 {
+        for (sender, node) in nodes.iter_mut().enumerate() {
             for receiver in (0..4).filter(|receiver| *receiver != sender) {
-                let link = nodes[sender].to[receiver].as_mut().unwrap();
+                let link = node.to[receiver].as_mut().unwrap();
                 link.push_parcel((sender, receiver)).unwrap();
                 link.push_bytes(&[sender as u8]);
                 link.announce();

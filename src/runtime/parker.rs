@@ -16,6 +16,8 @@
 //!   has signals off during the entry, has spent the last signal when more than 20
 //!   sockets became ready at once (`tests::one_entry_before_sleep_loses_work`).
 //!
+//! A third way lies in glommio and is closed in [`super::executor`].
+//!
 //! Signals that stay on would make up for the second, at the price of one eventfd
 //! write a turn and of sleeps that end at once. So they are off while the core is
 //! awake, and what comes meanwhile is looked for.

@@ -14,6 +14,8 @@ pub enum SignalError {
     NoServer,
     /// Several run: the message lists their ids.
     Several(Vec<i32>),
+    /// There is no process of that number.
+    NoProcess,
     /// The system refused.
     System(std::io::Error),
 }
@@ -30,6 +32,7 @@ impl fmt::Display for SignalError {
                 }
                 Ok(())
             }
+            Self::NoProcess => f.write_str("no such process"),
             Self::System(error) => error.fmt(f),
         }
     }
@@ -60,9 +63,13 @@ pub fn send(request: &SignalRequest) -> Result<(), SignalError> {
     };
     // SAFETY: a system call without pointers; `pid` is positive, so it names one process.
     if unsafe { libc::kill(pid, signal) } == 0 {
-        Ok(())
+        return Ok(());
+    }
+    let error = std::io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::ESRCH) {
+        Err(SignalError::NoProcess)
     } else {
-        Err(SignalError::System(std::io::Error::last_os_error()))
+        Err(SignalError::System(error))
     }
 }
 

@@ -357,7 +357,7 @@ mod tests {
                     parts.add(&[]);
                 });
                 // SAFETY: valid until `recycle`.
-                assert_eq!(unsafe { (*head).msg_iovlen } as usize, MAX_PARTS);
+                assert_eq!(unsafe { (*head).msg_iovlen }, MAX_PARTS);
             }
             messages.recycle();
             assert_eq!(messages.heads.len(), KEPT_MESSAGES);

@@ -26,7 +26,13 @@ impl Msg {
 
 impl std::fmt::Debug for Msg {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} to {} sid {}", self.text(), self.subject, self.sid)?;
+        let start: String = self.text().chars().take(80).collect();
+        let size = self.payload.len();
+        write!(
+            f,
+            "{start:?} ({size} bytes) to {} sid {}",
+            self.subject, self.sid
+        )?;
         if let Some(reply) = &self.reply {
             write!(f, " reply {reply}")?;
         }

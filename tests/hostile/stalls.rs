@@ -65,11 +65,12 @@ fn a_connection_that_floods_pings_and_never_reads_harms_nobody() {
 fn a_subscriber_that_left_without_reading_harms_nobody() {
     let server = Server::builder().cores(2).monitor().start();
     let mut bystanders = Bystanders::new(&server);
-    for _ in 0..20 {
+    for i in 0..20 {
         let mut client = Client::ready(server.addr());
-        client.send("SUB big 1\r\n");
+        client.send(format!("SUB big.{i} 1\r\n"));
         client.flush();
-        bystanders.publisher.publish("big", vec![b'x'; 500_000]);
+        let payload = vec![b'x'; 500_000];
+        bystanders.publisher.publish(&format!("big.{i}"), payload);
         // Closed with the message in its receive buffer: the server sees a reset.
         drop(client);
     }

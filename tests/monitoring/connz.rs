@@ -31,6 +31,8 @@ fn a_connection_is_described() {
     client.publish("x", "123");
     client.flush();
     server.wait_number("/connz", "/connections/0/in_msgs", 2);
+    // The PONG may still be on its way.
+    server.wait_number("/connz", "/connections/0/pending_bytes", 0);
     let connz = server.get_json("/connz");
     assert_eq!(connz["num_connections"], 1);
     assert_eq!(connz["total"], 1);
