@@ -66,19 +66,25 @@ impl Core {
         if message.excluded == Some(slot) {
             return false;
         }
-        if (sub.has_limit || sub.filtered) && !self.admit_delivery(id, slot, message) {
-            return false;
-        }
-        let Some(conn) = self.conns[slot as usize].as_deref_mut() else {
+        let special = sub.has_limit || sub.filtered;
+        let Some(conn) = self.conns[slot as usize].as_deref() else {
             return false;
         };
         if conn.phase == Phase::Closing {
             return false;
         }
+        let pending = conn.out.pending();
         let max_pending = self.settings.max_pending;
-        if conn.out.pending() > max_pending / 4 * 3 {
-            conn.slow = true;
+        if pending > max_pending {
+            self.refuse_overflowed(slot, outcome);
+            return false;
+        }
+        if special && !self.admit_delivery(id, slot, message) {
+            return false;
+        }
+        if pending > max_pending / 4 * 3 {
             outcome.slow = true;
+            self.note_slow(slot);
             if self.settings.no_fast_producer_stall {
                 self.counters.dropped_for_slow += 1;
                 return false;
@@ -86,6 +92,9 @@ impl Core {
         } else {
             outcome.healthy_reader = Some(slot);
         }
+        let Some(conn) = self.conns[slot as usize].as_deref_mut() else {
+            return false;
+        };
         self.subs.get_mut(id).delivered += 1;
         let bytes = render(conn, &mut self.pool, &self.subs, id, message) as u64;
         conn.delivered.messages += 1;
@@ -96,16 +105,26 @@ impl Core {
             conn.dirty = true;
             self.dirty.push(slot);
         }
-        if conn.out.pending() > max_pending {
-            self.deferred.push(Deferred::Overflow(slot));
+        let overflow = conn.out.pending() > max_pending;
+        let grants = conn.permissions.is_some();
+        if overflow {
+            self.note_overflow(slot);
         }
-        if conn.permissions.is_some() {
+        if grants {
             self.grant_response(slot, message.reply);
         }
         if self.settings.trace {
             self.trace_delivery(slot, id, message);
         }
         true
+    }
+
+    /// A reader over its limit gets nothing more until it is cut off at the end
+    /// of the event: a ring full of messages would otherwise pile up first.
+    #[cold]
+    fn refuse_overflowed(&mut self, slot: u32, outcome: &mut Outcome) {
+        outcome.slow = true;
+        self.note_overflow(slot);
     }
 
     /// A message with a reply allows its receiver one answer, if configured.

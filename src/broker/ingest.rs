@@ -66,11 +66,15 @@ impl Core {
             self.parse(slot, &stash);
             self.settle_deferred();
         }
-        if self
-            .conn(slot)
-            .is_some_and(|c| c.paused == 0 && c.phase != Phase::Closing)
-        {
-            self.effects.push(Effect::Resume { slot });
+        let Some(conn) = self.conn(slot) else {
+            return;
+        };
+        if conn.paused == 0 && conn.phase != Phase::Closing {
+            if conn.ended {
+                self.receive_ended(slot, None);
+            } else {
+                self.effects.push(Effect::Resume { slot });
+            }
         }
     }
 
@@ -530,8 +534,11 @@ impl Core {
             conn.sids
                 .insert_unique(hash, id.0, |&id| hasher.text(subs.sid(SubId(id))));
         }
-        if let Some(announcement) = announcement {
-            self.announce(Some(slot), account, pattern, queue, announcement.weight);
+        match announcement {
+            Some(announcement) => {
+                self.announce(Some(slot), account, pattern, queue, announcement.weight);
+            }
+            None => self.rely_on_announced(slot),
         }
         true
     }
