@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::connection::{Connection, Phase};
 use super::core::{Core, Deferred};
 use super::output::ChunkPool;
-use super::publish::{Message, Outcome, render_tail};
+use super::publish::{Message, Outcome};
 use super::subscriptions::{SubId, Subscriptions};
+use crate::protocol::render;
 
 /// Appends the message for one subscription. Returns the bytes of its body.
 #[inline]
-fn render(
+fn render_for(
     conn: &mut Connection,
     pool: &mut ChunkPool,
     subs: &Subscriptions,
@@ -25,7 +26,7 @@ fn render(
             let reply = message.reply;
             let headless = message.headless.get_or_insert_with(|| {
                 let mut tail = Vec::with_capacity(payload.len() + reply.len() + 16);
-                render_tail(&mut tail, reply, None, payload);
+                render::plain_tail(&mut tail, reply, payload);
                 tail
             });
             conn.out
@@ -96,7 +97,7 @@ impl Core {
             return false;
         };
         self.subs.get_mut(id).delivered += 1;
-        let bytes = render(conn, &mut self.pool, &self.subs, id, message) as u64;
+        let bytes = render_for(conn, &mut self.pool, &self.subs, id, message) as u64;
         conn.delivered.messages += 1;
         conn.delivered.bytes += bytes;
         outcome.delivered += 1;
