@@ -38,6 +38,8 @@ pub mod sid;
 mod snapshot;
 mod stall;
 pub mod subscriptions;
+#[cfg(test)]
+mod testing;
 mod timers;
 mod trace;
 pub mod wire;
