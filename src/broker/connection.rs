@@ -9,6 +9,7 @@ use hashbrown::HashTable;
 use super::auth::Identity;
 use super::output::OutQueue;
 use super::permissions::{ConnectionPermissions, ResponseLimits};
+use super::route::RouteRef;
 use crate::protocol::{ConnectOptions, Parser};
 
 /// Where a connection is in its life.
@@ -106,6 +107,8 @@ pub struct Connection {
     /// When the send under way began; 0 without one.
     pub send_began: u64,
     pub stall: Stall,
+    /// Where the route of its last message was.
+    pub route_hint: RouteRef,
 }
 
 /// A publisher's share in back-pressure, see [`super::stall`].
@@ -170,6 +173,7 @@ impl Connection {
             auth_by: 0,
             send_began: 0,
             stall: Stall::default(),
+            route_hint: RouteRef::default(),
         }
     }
 

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `core` | the state and the entry points |
 //! | `ingest` | received bytes to commands to actions |
-//! | `publish` | routing one message to everyone who is to have it |
+//! | `publish`, `deliver` | routing one message to everyone who is to have it |
 //! | `interest`, `subscriptions` | who wants what, here and on other cores |
 //! | `route` | a subject resolved to targets, and the cache of those |
 //! | `mesh`, `wire` | what cores say to each other, and its encoding |
@@ -25,6 +25,7 @@ pub mod auth;
 pub mod close;
 pub mod connection;
 pub mod core;
+mod deliver;
 pub mod effect;
 mod ingest;
 pub mod interest;

@@ -21,6 +21,7 @@ use super::connection::pause;
 use super::core::{Core, CoreId, Deferred};
 use super::effect::{CloseMode, LogLevel};
 use super::publish::Outcome;
+use super::route::RouteRef;
 
 /// Longest pause of a publisher whose readers are on its own core.
 pub const STALL_NANOS_MAX: u64 = 250_000_000;
@@ -40,7 +41,14 @@ impl Core {
 
     /// After a message: remembers who took it, and stalls its publisher if all were slow.
     #[inline]
-    pub(super) fn note_readers(&mut self, slot: u32, outcome: &Outcome, cores: u64, bytes: usize) {
+    pub(super) fn note_readers(
+        &mut self,
+        slot: u32,
+        route: RouteRef,
+        outcome: &Outcome,
+        cores: u64,
+        bytes: usize,
+    ) {
         if cores != 0 {
             self.pause_if_outbox_full(slot, cores);
         }
@@ -48,6 +56,7 @@ impl Core {
         let Some(conn) = self.conns[slot as usize].as_deref_mut() else {
             return;
         };
+        conn.route_hint = route;
         if let Some(reader) = outcome.healthy_reader {
             conn.stall.healthy_reader = Some(reader);
             conn.stall.healthy_at = now;

@@ -1,0 +1,153 @@
+//! Handing one copy of a message to one subscription.
+
+use std::time::Duration;
+
+use super::connection::{Connection, Phase};
+use super::core::{Core, Deferred};
+use super::output::ChunkPool;
+use super::publish::{Message, Outcome, render_tail};
+use super::subscriptions::{SubId, Subscriptions};
+
+/// Appends the message for one subscription. Returns the bytes of its body.
+#[inline]
+fn render(
+    conn: &mut Connection,
+    pool: &mut ChunkPool,
+    subs: &Subscriptions,
+    id: SubId,
+    message: &mut Message<'_>,
+) -> usize {
+    let sid = subs.sid(id);
+    let subject = message.subject;
+    match message.header_len {
+        Some(header_len) if !conn.headers => {
+            let payload = &message.body[header_len..];
+            let reply = message.reply;
+            let headless = message.headless.get_or_insert_with(|| {
+                let mut tail = Vec::with_capacity(payload.len() + reply.len() + 16);
+                render_tail(&mut tail, reply, None, payload);
+                tail
+            });
+            conn.out
+                .append(pool, [b"MSG ", subject, b" ", sid, headless]);
+            payload.len()
+        }
+        header_len => {
+            let verb: &[u8] = if header_len.is_some() {
+                b"HMSG "
+            } else {
+                b"MSG "
+            };
+            match &message.shared {
+                Some(shared) => {
+                    conn.out.append(pool, [verb, subject, b" ", sid]);
+                    conn.out.push_shared(pool, shared.clone());
+                }
+                None => conn
+                    .out
+                    .append(pool, [verb, subject, b" ", sid, message.tail]),
+            }
+            message.body.len()
+        }
+    }
+}
+
+impl Core {
+    /// Hands a copy to one subscription. Returns false if it cannot have it.
+    #[inline]
+    pub(super) fn deliver(
+        &mut self,
+        id: SubId,
+        message: &mut Message<'_>,
+        outcome: &mut Outcome,
+    ) -> bool {
+        let sub = self.subs.get(id);
+        let slot = sub.conn;
+        if message.excluded == Some(slot) {
+            return false;
+        }
+        if (sub.has_limit || sub.filtered) && !self.admit_delivery(id, slot, message) {
+            return false;
+        }
+        let Some(conn) = self.conns[slot as usize].as_deref_mut() else {
+            return false;
+        };
+        if conn.phase == Phase::Closing {
+            return false;
+        }
+        let max_pending = self.settings.max_pending;
+        if conn.out.pending() > max_pending / 4 * 3 {
+            conn.slow = true;
+            outcome.slow = true;
+            if self.settings.no_fast_producer_stall {
+                self.counters.dropped_for_slow += 1;
+                return false;
+            }
+        } else {
+            outcome.healthy_reader = Some(slot);
+        }
+        self.subs.get_mut(id).delivered += 1;
+        let bytes = render(conn, &mut self.pool, &self.subs, id, message) as u64;
+        conn.delivered.messages += 1;
+        conn.delivered.bytes += bytes;
+        outcome.delivered += 1;
+        outcome.bytes += bytes;
+        if !conn.dirty {
+            conn.dirty = true;
+            self.dirty.push(slot);
+        }
+        if conn.out.pending() > max_pending {
+            self.deferred.push(Deferred::Overflow(slot));
+        }
+        if conn.permissions.is_some() {
+            self.grant_response(slot, message.reply);
+        }
+        if self.settings.trace {
+            self.trace_delivery(slot, id, message);
+        }
+        true
+    }
+
+    /// A message with a reply allows its receiver one answer, if configured.
+    #[cold]
+    fn grant_response(&mut self, slot: u32, reply: &[u8]) {
+        let now = Duration::from_nanos(self.now.mono_ns);
+        if !reply.is_empty()
+            && let Some(permissions) = self
+                .conn_mut(slot)
+                .and_then(|c| c.permissions.as_deref_mut())
+        {
+            permissions.delivered(reply, now);
+        }
+    }
+
+    /// Limits and deny rules of one subscription. Counts the last message.
+    #[cold]
+    fn admit_delivery(&mut self, id: SubId, slot: u32, message: &Message<'_>) -> bool {
+        if let Some(max) = self.subs.limit(id) {
+            let delivered = self.subs.get(id).delivered;
+            if delivered >= max {
+                return false;
+            }
+        }
+        let sub = self.subs.get(id);
+        if sub.filtered {
+            let queue = self.queues.name(sub.queue);
+            let allowed = self
+                .conn(slot)
+                .and_then(|c| c.permissions.as_deref())
+                .is_none_or(|p| {
+                    p.can_deliver(message.subject, (!queue.is_empty()).then_some(queue))
+                });
+            if !allowed {
+                return false;
+            }
+        }
+        if let Some(max) = self.subs.limit(id)
+            && self.subs.get(id).delivered + 1 >= max
+        {
+            self.deferred.push(Deferred::Finished(id));
+        }
+        true
+    }
+}
