@@ -96,6 +96,9 @@ pub struct Connection {
     pub last_received: u64,
     /// When the earliest timer entry for this connection fires.
     pub timer_at: u64,
+    /// A timer entry that was overtaken by an earlier one and is still to fire;
+    /// 0 without one.
+    pub overtaken_timer_at: u64,
     pub ping_at: u64,
     pub ping_sent: u64,
     pub pings_out: u32,
@@ -165,6 +168,7 @@ impl Connection {
             last_activity_unix_ns: unix_ns,
             last_received: now,
             timer_at: u64::MAX,
+            overtaken_timer_at: 0,
             ping_at: u64::MAX,
             ping_sent: 0,
             pings_out: 0,

@@ -7,6 +7,7 @@ use super::core::{Core, InfoKind};
 use super::effect::{CloseMode, Effect, LogLevel};
 use super::permissions::SubscribeVerdict;
 use super::subscriptions::{NO_QUEUE, SubId};
+use super::timers::nanos;
 use crate::protocol::info::tolerated_from_client;
 use crate::protocol::render::{self, PermissionsViolation};
 use crate::protocol::{Command, ConnectError, ConnectOptions, ErrorText, ParseError, ParseLimits};
@@ -285,15 +286,22 @@ impl Core {
         match decision {
             Decision::Accept(identity) => self.accept_identity(slot, identity),
             Decision::Verify(job) => {
+                let by = self.now.mono_ns + nanos(self.settings.auth.timeout());
                 let Some(conn) = self.conn_mut(slot) else {
                     return;
                 };
                 conn.phase = Phase::Verifying;
-                let cid = conn.cid;
+                // A later CONNECT has as long as the first.
+                if conn.auth_by == 0 {
+                    conn.auth_by = by;
+                }
+                let (cid, by) = (conn.cid, conn.auth_by);
+                self.schedule(slot);
                 self.pause(slot, pause::VERIFY);
                 self.effects.push(Effect::Verify {
                     slot,
                     cid,
+                    by,
                     job: Box::new(job),
                 });
             }
@@ -327,6 +335,8 @@ impl Core {
         }
         match identity {
             Some(identity) => {
+                // A reload may have changed what the user is allowed meanwhile.
+                let identity = conn.identity.take().unwrap_or(identity);
                 self.accept_identity(slot, identity);
                 self.resume(slot, pause::VERIFY);
             }
@@ -390,11 +400,15 @@ impl Core {
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
-        if matches!(conn.phase, Phase::Unauthenticated | Phase::Verifying) {
-            return;
-        }
-        let user = conn.identity.as_ref().map_or("", |identity| &identity.user);
+        let verifying = conn.phase == Phase::Verifying;
+        let user = match (conn.phase, &conn.options) {
+            (Phase::Unauthenticated | Phase::Closing, _) => return,
+            (Phase::Verifying, Some(options)) => &*options.user,
+            _ => conn.identity.as_ref().map_or("", |identity| &identity.user),
+        };
         match auth.still_accepts(before, user) {
+            // Who it is if the password proves right.
+            Some(identity) if verifying => conn.identity = Some(identity),
             Some(identity) => {
                 conn.set_identity(identity);
                 self.recheck_subscriptions(slot);

@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 
-use super::connection::{Gate, pause};
-use super::core::{Core, CoreId};
+use super::connection::{Connection, Gate, Phase, pause};
+use super::core::{CORES_MAX, Core, CoreId};
 use super::wire::{self, Outbox, Record};
 use crate::subject::PatternId;
 
@@ -51,9 +51,13 @@ impl Core {
                 );
             }
         }
-        if let Some(conn) = slot.and_then(|slot| self.conn_mut(slot)) {
+        let Some(slot) = slot else { return };
+        if let Some(conn) = self.conn_mut(slot) {
             conn.interest_sequence = sequence;
         }
+        // Who subscribes faster than other cores can follow waits as publishers do.
+        let all = u64::MAX >> (CORES_MAX - self.peers.len());
+        self.pause_if_outbox_full(slot, all);
     }
 
     /// A connection subscribed to what this core has announced already, perhaps
@@ -263,8 +267,12 @@ impl Core {
             let core = left.trailing_zeros() as usize;
             left &= left - 1;
             if self.peers[core].outbox.pending() > OUTBOX_PAUSE_BYTES {
-                self.pause(slot, pause::OUTBOX);
-                self.outbox_paused.push(slot);
+                let waits =
+                    |c: &Connection| c.paused & pause::OUTBOX != 0 || c.phase == Phase::Closing;
+                if !self.conn(slot).is_none_or(waits) {
+                    self.pause(slot, pause::OUTBOX);
+                    self.outbox_paused.push(slot);
+                }
                 return;
             }
         }
@@ -286,5 +294,33 @@ impl Core {
             self.resume(slot, pause::OUTBOX);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Bench, settings};
+    use super::*;
+
+    #[test]
+    fn who_subscribes_faster_than_other_cores_follow_is_not_read() {
+        let mut bench = Bench::new(2, settings());
+        let slot = bench.client();
+        let mut sid = 0;
+        while bench.core.conn(slot).is_some_and(|c| c.paused == 0) {
+            sid += 1;
+            bench.receive(
+                slot,
+                format!("SUB a.long.subject.{sid} {sid}\r\n").as_bytes(),
+            );
+            assert!(bench.core.outbox(CoreId(1)).pending() < 2 * OUTBOX_PAUSE_BYTES);
+        }
+        assert_eq!(bench.core.outbox_paused, [slot]);
+
+        let outbox = bench.core.outbox(CoreId(1));
+        let waiting = outbox.unsent().len();
+        outbox.advance(waiting);
+        bench.core.outboxes_drained();
+        assert!(bench.core.conn(slot).is_some_and(|c| c.paused == 0));
     }
 }

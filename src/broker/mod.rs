@@ -39,6 +39,8 @@ pub mod sid;
 mod snapshot;
 mod stall;
 pub mod subscriptions;
+#[cfg(test)]
+mod testing;
 mod timers;
 mod trace;
 pub mod wire;

@@ -484,6 +484,10 @@ impl Core {
         headers::render_no_responders(&mut line, message.reply, self.subs.sid(id), message.subject);
         if let Some(conn) = self.conns[slot as usize].as_deref_mut() {
             conn.out.push(&mut self.pool, &line);
+            // A requester that does not read its answers is a slow consumer, too.
+            if conn.out.pending() > self.settings.max_pending {
+                self.deferred.push(Deferred::Overflow(slot));
+            }
             self.mark_dirty(slot);
         }
     }

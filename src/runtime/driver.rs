@@ -20,6 +20,7 @@ use super::loads::Loads;
 use super::net_event::{End, Event};
 use super::net_ring::NetRing;
 use super::parker::{Parked, Parker, Waker};
+use super::passwords::Check;
 use super::spin::{Spin, Spinner};
 use bytes::Bytes;
 
@@ -470,12 +471,15 @@ impl Driver {
                 Effect::Close { slot, mode } => self.leave(slot, mode),
                 Effect::Pause { slot } => self.ring.pause(slot),
                 Effect::Resume { slot } => self.ring.resume(slot),
-                Effect::Verify { slot, cid, job } => self.control.send(ControlEvent::Verify {
-                    core: self.core.id(),
-                    slot,
-                    cid,
-                    job,
-                }),
+                Effect::Verify { slot, cid, by, job } => {
+                    self.control.send(ControlEvent::Verify(Check {
+                        core: self.core.id(),
+                        slot,
+                        cid,
+                        by,
+                        job,
+                    }))
+                }
                 Effect::Log { level, line } => self.control.log(level, line),
                 Effect::Closed(snapshot) => self.control.send(ControlEvent::Closed(snapshot)),
             }

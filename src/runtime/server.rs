@@ -576,14 +576,7 @@ impl Server {
         match event {
             ControlEvent::Log { level, line } => self.log.line(level.into(), &line),
             ControlEvent::Closed(conn) => self.gatherer.note_closed(*conn),
-            ControlEvent::Verify {
-                core,
-                slot,
-                cid,
-                job,
-            } => {
-                self.passwords.check(core, slot, cid, job);
-            }
+            ControlEvent::Verify(check) => self.passwords.check(check),
             ControlEvent::Signal(signal) => return self.on_signal(signal),
             ControlEvent::CoreEnded { core, error } => {
                 let error = error.unwrap_or_else(|| "for no reason".to_owned());
