@@ -486,7 +486,7 @@ impl Core {
             conn.out.push(&mut self.pool, &line);
             // A requester that does not read its answers is a slow consumer, too.
             if conn.out.pending() > self.settings.max_pending {
-                self.deferred.push(Deferred::Overflow(slot));
+                self.note_overflow(slot);
             }
             self.mark_dirty(slot);
         }
