@@ -415,14 +415,14 @@ impl Core {
             conn.greeted = true;
         }
         let waits = conn.gate.is_some() || conn.interest_sequence > applied;
-        let mut lines = b"PONG\r\n".to_vec();
-        if greet {
-            lines.extend_from_slice(&self.render_info(slot, InfoKind::AfterConnect));
-        }
         if waits {
-            self.hold(slot, &lines);
+            self.hold(slot, b"PONG\r\n");
         } else {
-            self.reply(slot, &lines);
+            self.reply(slot, b"PONG\r\n");
+        }
+        if greet {
+            let info = self.render_info(slot, InfoKind::AfterConnect);
+            self.reply(slot, &info);
         }
     }
 
