@@ -171,6 +171,13 @@ impl Core {
             self.refuse_credentials(slot);
             return;
         }
+        if matches!(
+            command,
+            Command::Subscribe { .. } | Command::Unsubscribe { .. }
+        ) {
+            // What an earlier message of this read finished is finished for them.
+            self.settle_finished();
+        }
         match command {
             Command::Publish(publish) => self.publish(slot, &publish),
             Command::Ping => self.on_ping(slot),
