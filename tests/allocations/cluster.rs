@@ -95,7 +95,6 @@ impl Cluster {
         }
     }
 
-
     /// Messages handed to connections, on all cores.
     pub fn delivered(&self) -> u64 {
         self.nodes
