@@ -47,12 +47,15 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Of one queue group: here, and how many on other cores.
+type Members = (BTreeSet<SubId>, BTreeMap<u8, u32>);
+
 /// A route in a form that can be compared: without order, names instead of ids.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Plain {
     locals: BTreeSet<SubId>,
     cores: u64,
-    groups: BTreeMap<Vec<u8>, (BTreeSet<SubId>, BTreeMap<u8, u32>)>,
+    groups: BTreeMap<Vec<u8>, Members>,
 }
 
 /// What a core does about subscriptions and remote interest, and the model of it:
