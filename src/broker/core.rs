@@ -148,6 +148,10 @@ pub struct Core {
     pub(super) counters: Counters,
     /// Memory for rendering, reused.
     pub(super) scratch: Vec<u8>,
+    /// Memory for a message without its headers, reused.
+    pub(super) headless: Vec<u8>,
+    /// Memory for the 503 of a request that nobody receives, reused.
+    pub(super) status_line: Vec<u8>,
     /// Queue groups whose member was picked on another core, reused.
     pub(super) queue_picks: Vec<(CoreId, QueueId)>,
     pub(super) sid_hash: TextHash,
@@ -189,6 +193,8 @@ impl Core {
             timers: BinaryHeap::new(),
             counters: Counters::default(),
             scratch: Vec::new(),
+            headless: Vec::new(),
+            status_line: Vec::new(),
             queue_picks: Vec::new(),
             sid_hash: TextHash::with_seed(seed.rotate_left(31)),
             cid_slots: std::collections::HashMap::new(),
@@ -383,8 +389,8 @@ impl Core {
     /// What to send next on a connection, if no send is under way.
     pub fn take_batch(&mut self, slot: u32) -> Option<Batch> {
         let now = self.now.mono_ns;
-        let conn = self.conn_mut(slot)?;
-        let batch = conn.out.take_batch()?;
+        let conn = self.conns.get_mut(slot as usize)?.as_deref_mut()?;
+        let batch = conn.out.take_batch(&mut self.pool)?;
         conn.send_began = now;
         if now + self.settings.write_deadline.as_nanos() as u64 <= self.next_timer(slot) {
             self.schedule(slot);

@@ -188,6 +188,13 @@ impl Core {
             self.refuse_credentials(slot);
             return;
         }
+        if matches!(
+            command,
+            Command::Subscribe { .. } | Command::Unsubscribe { .. }
+        ) {
+            // What an earlier message of this read finished is finished for them.
+            self.settle_finished();
+        }
         match command {
             Command::Publish(publish) => self.publish(slot, &publish),
             Command::Ping => self.on_ping(slot),
@@ -460,14 +467,14 @@ impl Core {
             conn.greeted = true;
         }
         let waits = conn.gate.is_some() || conn.interest_sequence > applied;
-        let mut lines = b"PONG\r\n".to_vec();
-        if greet {
-            lines.extend_from_slice(&self.render_info(slot, InfoKind::AfterConnect));
-        }
         if waits {
-            self.hold(slot, &lines);
+            self.hold(slot, b"PONG\r\n");
         } else {
-            self.reply(slot, &lines);
+            self.reply(slot, b"PONG\r\n");
+        }
+        if greet {
+            let info = self.render_info(slot, InfoKind::AfterConnect);
+            self.reply(slot, &info);
         }
     }
 

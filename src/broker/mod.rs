@@ -17,6 +17,7 @@
 //! | `mesh`, `wire` | what cores say to each other, and its encoding |
 //! | `output`, `sid` | memory layout of waiting output and of sids |
 //! | `stall` | slow consumers and back-pressure |
+//! | `frugal` | how arrays of millions of entries grow |
 //! | `timers` | pings, stale connections, deadlines |
 //! | `close` | how and why a connection ends |
 //! | `auth`, `permissions` | who may connect, and what they may do |
@@ -27,6 +28,7 @@ pub mod connection;
 pub mod core;
 mod deliver;
 pub mod effect;
+mod frugal;
 mod ingest;
 pub mod interest;
 mod mesh;
@@ -41,6 +43,8 @@ mod stall;
 pub mod subscriptions;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod trace;
 pub mod wire;
