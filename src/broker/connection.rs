@@ -80,6 +80,8 @@ pub struct Connection {
     pub sids: HashTable<u32>,
     /// Received while paused.
     pub stash: Vec<u8>,
+    /// The peer sends nothing after the stash.
+    pub ended: bool,
     pub gate: Option<Box<Gate>>,
     /// The newest change of interest this connection made.
     pub interest_sequence: u64,
@@ -154,6 +156,7 @@ impl Connection {
             out: OutQueue::default(),
             sids: HashTable::new(),
             stash: Vec::new(),
+            ended: false,
             gate: None,
             interest_sequence: 0,
             options: None,
@@ -175,6 +178,11 @@ impl Connection {
             stall: Stall::default(),
             route_hint: RouteRef::default(),
         }
+    }
+
+    /// Bytes of output that wait, those behind the flush barrier included.
+    pub fn waiting(&self) -> usize {
+        self.out.pending() + self.gate.as_ref().map_or(0, |gate| gate.held.len())
     }
 
     /// Becomes this user.

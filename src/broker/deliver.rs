@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::connection::{Connection, Phase};
 use super::core::{Core, Deferred};
 use super::output::ChunkPool;
-use super::publish::{Message, Outcome, render_tail};
+use super::publish::{Message, Outcome};
 use super::subscriptions::{SubId, Subscriptions};
+use crate::protocol::render;
 
 /// Appends the message for one subscription. Returns the bytes of its body.
 #[inline]
-fn render(
+fn render_for(
     conn: &mut Connection,
     pool: &mut ChunkPool,
     subs: &Subscriptions,
@@ -25,7 +26,7 @@ fn render(
             let reply = message.reply;
             let headless = message.headless.get_or_insert_with(|| {
                 let mut tail = Vec::with_capacity(payload.len() + reply.len() + 16);
-                render_tail(&mut tail, reply, None, payload);
+                render::plain_tail(&mut tail, reply, payload);
                 tail
             });
             conn.out
@@ -66,19 +67,25 @@ impl Core {
         if message.excluded == Some(slot) {
             return false;
         }
-        if (sub.has_limit || sub.filtered) && !self.admit_delivery(id, slot, message) {
-            return false;
-        }
-        let Some(conn) = self.conns[slot as usize].as_deref_mut() else {
+        let special = sub.has_limit || sub.filtered;
+        let Some(conn) = self.conns[slot as usize].as_deref() else {
             return false;
         };
         if conn.phase == Phase::Closing {
             return false;
         }
+        let pending = conn.out.pending();
         let max_pending = self.settings.max_pending;
-        if conn.out.pending() > max_pending / 4 * 3 {
-            conn.slow = true;
+        if pending > max_pending {
+            self.refuse_overflowed(slot, outcome);
+            return false;
+        }
+        if special && !self.admit_delivery(id, slot, message) {
+            return false;
+        }
+        if pending > max_pending / 4 * 3 {
             outcome.slow = true;
+            self.note_slow(slot);
             if self.settings.no_fast_producer_stall {
                 self.counters.dropped_for_slow += 1;
                 return false;
@@ -86,8 +93,11 @@ impl Core {
         } else {
             outcome.healthy_reader = Some(slot);
         }
+        let Some(conn) = self.conns[slot as usize].as_deref_mut() else {
+            return false;
+        };
         self.subs.get_mut(id).delivered += 1;
-        let bytes = render(conn, &mut self.pool, &self.subs, id, message) as u64;
+        let bytes = render_for(conn, &mut self.pool, &self.subs, id, message) as u64;
         conn.delivered.messages += 1;
         conn.delivered.bytes += bytes;
         outcome.delivered += 1;
@@ -96,16 +106,26 @@ impl Core {
             conn.dirty = true;
             self.dirty.push(slot);
         }
-        if conn.out.pending() > max_pending {
-            self.deferred.push(Deferred::Overflow(slot));
+        let overflow = conn.out.pending() > max_pending;
+        let grants = conn.permissions.is_some();
+        if overflow {
+            self.note_overflow(slot);
         }
-        if conn.permissions.is_some() {
+        if grants {
             self.grant_response(slot, message.reply);
         }
         if self.settings.trace {
             self.trace_delivery(slot, id, message);
         }
         true
+    }
+
+    /// A reader over its limit gets nothing more until it is cut off at the end
+    /// of the event: a ring full of messages would otherwise pile up first.
+    #[cold]
+    fn refuse_overflowed(&mut self, slot: u32, outcome: &mut Outcome) {
+        outcome.slow = true;
+        self.note_overflow(slot);
     }
 
     /// A message with a reply allows its receiver one answer, if configured.

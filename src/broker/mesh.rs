@@ -60,6 +60,16 @@ impl Core {
         self.pause_if_outbox_full(slot, all);
     }
 
+    /// A connection subscribed to what this core has announced already, perhaps
+    /// a moment ago: its flush waits for the newest announcement, which is not
+    /// older than that one.
+    pub(super) fn rely_on_announced(&mut self, slot: u32) {
+        let sequence = self.interest_sequence;
+        if let Some(conn) = self.conn_mut(slot) {
+            conn.interest_sequence = sequence;
+        }
+    }
+
     /// The newest change of this core's interest that is in force on every core.
     pub(super) fn applied_everywhere(&self) -> u64 {
         let me = self.id.index();
@@ -81,9 +91,16 @@ impl Core {
         let new = conn.gate.is_none();
         let gate: &mut Gate = conn.gate.get_or_insert_default();
         gate.held.extend_from_slice(lines);
-        gate.steps.push_back((sequence, gate.held.len()));
+        match gate.steps.back_mut() {
+            Some(last) if last.0 == sequence => last.1 = gate.held.len(),
+            _ => gate.steps.push_back((sequence, gate.held.len())),
+        }
+        let waiting = conn.waiting();
         if new {
             self.gated.push(slot);
+        }
+        if waiting > self.settings.max_pending {
+            self.note_overflow(slot);
         }
     }
 
@@ -262,18 +279,21 @@ impl Core {
     }
 
     /// The runtime moved bytes into rings: publishers may go on if there is room.
-    pub fn outboxes_drained(&mut self) {
+    /// Returns whether some did: what came of it waits for another turn.
+    #[must_use]
+    pub fn outboxes_drained(&mut self) -> bool {
         if self.outbox_paused.is_empty()
             || self
                 .peers
                 .iter()
                 .any(|peer| peer.outbox.pending() > OUTBOX_RESUME_BYTES)
         {
-            return;
+            return false;
         }
         for slot in std::mem::take(&mut self.outbox_paused) {
             self.resume(slot, pause::OUTBOX);
         }
+        true
     }
 }
 

@@ -10,9 +10,8 @@ use super::effect::LogLevel;
 use super::route::{Group, Route, RouteRef};
 use super::subscriptions::{NO_QUEUE, QueueId, SubId};
 use super::wire::{self, MessageRecord};
-use crate::protocol::number::push_decimal;
 use crate::protocol::quote::push_quoted;
-use crate::protocol::render::PermissionsViolation;
+use crate::protocol::render::{self, PermissionsViolation};
 use crate::protocol::{ErrorText, Publish, headers};
 use crate::subject;
 
@@ -60,23 +59,6 @@ pub(super) struct Outcome {
     pub healthy_reader: Option<u32>,
     /// A slow reader got (or, by configuration, lost) it.
     pub slow: bool,
-}
-
-/// Renders " [reply ][header_len ]body_len\r\nbody\r\n".
-pub(super) fn render_tail(out: &mut Vec<u8>, reply: &[u8], header_len: Option<usize>, body: &[u8]) {
-    out.push(b' ');
-    if !reply.is_empty() {
-        out.extend_from_slice(reply);
-        out.push(b' ');
-    }
-    if let Some(len) = header_len {
-        push_decimal(out, len);
-        out.push(b' ');
-    }
-    push_decimal(out, body.len());
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(body);
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Subjects and replies with these first bytes may be reserved.
@@ -136,7 +118,7 @@ impl Core {
             None => {
                 scratch = std::mem::take(&mut self.scratch);
                 scratch.clear();
-                render_tail(&mut scratch, publish.reply, header_len, publish.body);
+                render::tail(&mut scratch, publish);
                 &scratch
             }
         };
@@ -423,13 +405,16 @@ impl Core {
             hops: record.hops,
         };
         let account = &self.accounts[usize::from(message.account)];
-        let at = self.routes.find(
+        let hint = self.peers[from.index()].route_hint;
+        let at = self.routes.find_near(
+            hint,
             self.id,
             message.account,
             account,
             &self.subs,
             message.subject,
         );
+        self.peers[from.index()].route_hint = at;
         let route = self.routes.take(at);
         let mut outcome = Outcome::default();
         if record.plain {
@@ -501,7 +486,7 @@ impl Core {
             conn.out.push(&mut self.pool, &line);
             // A requester that does not read its answers is a slow consumer, too.
             if conn.out.pending() > self.settings.max_pending {
-                self.deferred.push(Deferred::Overflow(slot));
+                self.note_overflow(slot);
             }
             self.mark_dirty(slot);
         }
@@ -528,7 +513,7 @@ impl Core {
         let json = user_info_json(&stamp, &identity);
         let body = json.as_bytes();
         let mut tail = Vec::with_capacity(body.len() + 16);
-        render_tail(&mut tail, b"", None, body);
+        render::plain_tail(&mut tail, b"", body);
         let mut message = Message {
             account: GLOBAL_ACCOUNT,
             subject: reply,

@@ -510,6 +510,7 @@ impl CoreStart {
             ring,
             to: self.node.to,
             from: self.node.from,
+            wakers: self.node.wakers,
             parker,
             clock: Clock::new(),
             spin: self.spin,
