@@ -18,6 +18,7 @@
 //! | `output`, `sid` | memory layout of waiting output and of sids |
 //! | `stall` | slow consumers and back-pressure |
 //! | `timers` | pings, stale connections, deadlines |
+//! | `reload` | new settings while connections are open |
 //! | `close` | how and why a connection ends |
 //! | `auth`, `permissions` | who may connect, and what they may do |
 
@@ -33,6 +34,7 @@ mod mesh;
 pub mod output;
 pub mod permissions;
 mod publish;
+mod reload;
 pub mod route;
 pub mod settings;
 pub mod sid;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::auth::{ServerStamp, user_info_json};
-use super::core::{Core, CoreId, Deferred, GLOBAL_ACCOUNT};
+use super::core::{Core, CoreId, GLOBAL_ACCOUNT};
 use super::effect::LogLevel;
 use super::route::{Group, Route, RouteRef};
 use super::subscriptions::{NO_QUEUE, QueueId, SubId};
