@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::close::CloseReason;
-use super::connection::{Connection, Phase, Traffic};
+use super::connection::{Connection, Phase, Traffic, pause};
 use super::effect::{CloseMode, Effect, LogLevel};
 use super::interest::{Account, QueueNames};
 use super::output::{Batch, ChunkPool};
@@ -491,6 +491,15 @@ impl Core {
             self.close(slot, CloseReason::ServerShutdown, CloseMode::AfterFlush);
         }
         slot.is_some()
+    }
+
+    /// Reads from no connection any more: what was accepted until now is all
+    /// that is still delivered. [`Core::shut_down`] follows.
+    pub fn stop_reading(&mut self) {
+        let slots: Vec<u32> = self.slots().collect();
+        for slot in slots {
+            self.pause(slot, pause::STOP);
+        }
     }
 
     /// Closes all connections after what waits for them is sent.

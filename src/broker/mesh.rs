@@ -320,7 +320,7 @@ mod tests {
         let outbox = bench.core.outbox(CoreId(1));
         let waiting = outbox.unsent().len();
         outbox.advance(waiting);
-        bench.core.outboxes_drained();
+        assert!(bench.core.outboxes_drained());
         assert!(bench.core.conn(slot).is_some_and(|c| c.paused == 0));
     }
 }
