@@ -16,6 +16,8 @@ pub const CACHED_TARGETS_MAX: usize = 4096;
 /// Targets of all cached routes together; beyond it the cache starts anew.
 /// 4 MiB a core.
 pub const CACHED_TARGETS_TOTAL_MAX: usize = 1024 * 1024;
+/// Targets of a void route whose memory is kept for the next route.
+const RETAINED_TARGETS_MAX: usize = 64;
 /// Longest subject that is cached, in bytes.
 pub const CACHED_SUBJECT_BYTES_MAX: usize = 256;
 
@@ -241,13 +243,9 @@ impl RouteCache {
                 self.hits += 1;
                 return RouteRef(at);
             }
-            self.misses += 1;
-            entry.generation = account.generation;
-            entry
-                .route
-                .get_or_insert_default()
-                .resolve(me, account, subs, subject);
-            return RouteRef(at);
+            // Void: it is resolved as a new one is, and its targets are counted anew.
+            self.vacate(hash, at);
+            self.free.push(at);
         }
         self.misses += 1;
         self.insert(me, account_id, account, subs, subject, hash)
@@ -324,22 +322,38 @@ impl RouteCache {
     fn evict(&mut self, at: u32) {
         let entry = &self.entries[at as usize];
         let hash = key(&self.hash, entry.account, &entry.subject);
+        self.vacate(hash, at);
+    }
+
+    /// Takes an entry out of the table. A small route's memory stays for the
+    /// place's next user.
+    fn vacate(&mut self, hash: u64, at: u32) {
         if let Ok(found) = self.table.find_entry(hash, |&other| other == at) {
             found.remove();
+        }
+        let entry = &mut self.entries[at as usize];
+        // An emptied place matches no subject: hints at it are void.
+        entry.subject.clear();
+        if let Some(route) = &mut entry.route {
+            let targets = route.targets();
+            self.targets -= targets;
+            if targets > RETAINED_TARGETS_MAX {
+                entry.route = None;
+            } else {
+                route.clear();
+            }
         }
     }
 
     /// Forgets the route of one subject, whose literal interest changed.
     pub fn forget(&mut self, account: u16, subject: &[u8]) {
         let hash = key(&self.hash, account, subject);
-        let found = self.table.find_entry(hash, |&at| {
+        let found = self.table.find(hash, |&at| {
             let entry = &self.entries[at as usize];
             entry.account == account && entry.subject == subject
         });
-        if let Ok(found) = found {
-            let (at, _) = found.remove();
-            // An emptied place matches no subject: hints at it are void.
-            self.entries[at as usize].subject.clear();
+        if let Some(&at) = found {
+            self.vacate(hash, at);
             self.free.push(at);
         }
     }
@@ -360,5 +374,35 @@ impl RouteCache {
             Some(entry) => entry.route = Some(route),
             None => self.scratch = route,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Bench, settings};
+
+    #[test]
+    fn targets_are_counted_as_they_come_and_go() {
+        let mut bench = Bench::new(1, settings());
+        let slot = bench.client();
+        let publish = |bench: &mut Bench| {
+            for subject in 0..50 {
+                bench.receive(slot, format!("PUB s.{subject} 0\r\n\r\n").as_bytes());
+            }
+            let routes = &bench.core.routes;
+            assert_eq!(routes.targets, routes.total_fanout());
+            routes.targets
+        };
+        assert_eq!(publish(&mut bench), 0);
+        for sid in 0..100 {
+            bench.receive(slot, format!("SUB s.* {sid}\r\n").as_bytes());
+        }
+        assert_eq!(publish(&mut bench), 5000);
+        bench.receive(slot, b"SUB s.1 x\r\n");
+        assert_eq!(publish(&mut bench), 5001);
+        for sid in 0..100 {
+            bench.receive(slot, format!("UNSUB {sid}\r\n").as_bytes());
+        }
+        assert_eq!(publish(&mut bench), 1);
     }
 }
