@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::close::CloseReason;
-use super::connection::{Connection, Phase, Traffic};
+use super::connection::{Connection, Phase, Traffic, pause};
 use super::effect::{CloseMode, Effect, LogLevel};
 use super::interest::{Account, QueueNames};
 use super::output::{Batch, ChunkPool};
@@ -471,25 +471,6 @@ impl Core {
         self.conn(slot).map_or(0, |conn| conn.out.pending())
     }
 
-    /// New settings, from a reload.
-    pub fn reload(&mut self, settings: Arc<Settings>) {
-        let info_changed = settings.identity != self.settings.identity
-            || settings.max_payload != self.settings.max_payload;
-        let before = Arc::clone(&self.settings.auth);
-        let auth_changed = !Arc::ptr_eq(&settings.auth, &before);
-        self.settings = settings;
-        let slots: Vec<u32> = self.slots().collect();
-        for slot in slots {
-            if auth_changed {
-                self.recheck_identity(slot, &before);
-            }
-            if info_changed {
-                self.send_info_update(slot);
-            }
-            self.schedule(slot);
-        }
-    }
-
     /// Enters lame duck mode: tells the clients.
     pub fn enter_lame_duck(&mut self) {
         self.lame_duck = true;
@@ -499,7 +480,7 @@ impl Core {
         }
     }
 
-    fn send_info_update(&mut self, slot: u32) {
+    pub(super) fn send_info_update(&mut self, slot: u32) {
         if self
             .conn(slot)
             .is_some_and(|c| c.async_info && c.greeted && c.phase == Phase::Open)
@@ -516,6 +497,15 @@ impl Core {
             self.close(slot, CloseReason::ServerShutdown, CloseMode::AfterFlush);
         }
         slot.is_some()
+    }
+
+    /// Reads from no connection any more: what was accepted until now is all
+    /// that is still delivered. [`Core::shut_down`] follows.
+    pub fn stop_reading(&mut self) {
+        let slots: Vec<u32> = self.slots().collect();
+        for slot in slots {
+            self.pause(slot, pause::STOP);
+        }
     }
 
     /// Closes all connections after what waits for them is sent.

@@ -19,6 +19,7 @@
 //! | `stall` | slow consumers and back-pressure |
 //! | `frugal` | how arrays of millions of entries grow |
 //! | `timers` | pings, stale connections, deadlines |
+//! | `reload` | new settings while connections are open |
 //! | `close` | how and why a connection ends |
 //! | `auth`, `permissions` | who may connect, and what they may do |
 
@@ -35,6 +36,7 @@ mod mesh;
 pub mod output;
 pub mod permissions;
 mod publish;
+mod reload;
 pub mod route;
 pub mod settings;
 pub mod sid;
