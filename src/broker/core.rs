@@ -411,6 +411,7 @@ impl Core {
 
     /// Nothing more will be received: the peer closed (`None`), or the error number.
     pub fn receive_ended(&mut self, slot: u32, error: Option<i32>) {
+        self.finish_stash(slot);
         // nats-server calls a reset by the peer a client's close, too.
         let reason = match error {
             None => CloseReason::ClientClosed,

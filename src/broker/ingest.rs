@@ -38,6 +38,10 @@ fn names_credentials(options: &ConnectOptions) -> bool {
     .any(|field| !field.is_empty())
 }
 
+/// Bytes received from a paused connection before its socket is no longer read. What is under
+/// way when reading stops may come on top.
+const STASH_BYTES_MAX: usize = 64 * 1024;
+
 /// Queue group names that clients may not use.
 const RESERVED_QUEUE: &[u8] = b"_sys_";
 
@@ -55,10 +59,12 @@ impl Core {
         conn.last_activity_unix_ns = now.unix_ns;
         if conn.paused != 0 {
             conn.stash.extend_from_slice(data);
+            if conn.stash.len() > STASH_BYTES_MAX {
+                self.effects.push(Effect::Pause { slot });
+            }
             return;
         }
         self.parse(slot, data);
-        self.settle_deferred();
     }
 
     /// Parses what came while the connection was paused.
@@ -76,7 +82,6 @@ impl Core {
         let stash = std::mem::take(&mut conn.stash);
         if !stash.is_empty() {
             self.parse(slot, &stash);
-            self.settle_deferred();
         }
         if self
             .conn(slot)
@@ -89,11 +94,23 @@ impl Core {
     /// Stops reading from a connection for a reason of [`pause`].
     pub(super) fn pause(&mut self, slot: u32, reason: u8) {
         if let Some(conn) = self.conn_mut(slot) {
-            let was = conn.paused;
+            let was = conn.paused & !pause::BARRIER;
             conn.paused |= reason;
             if was == 0 {
                 self.effects.push(Effect::Pause { slot });
             }
+        }
+    }
+
+    /// Parses all that came before the peer closed, although a PONG waits.
+    pub(super) fn finish_stash(&mut self, slot: u32) {
+        while let Some(conn) = self.conn_mut(slot)
+            && conn.phase != Phase::Closing
+            && conn.paused == pause::BARRIER
+        {
+            conn.paused = 0;
+            let stash = std::mem::take(&mut conn.stash);
+            self.parse(slot, &stash);
         }
     }
 
@@ -116,6 +133,10 @@ impl Core {
                 Ok(Some(command)) => {
                     let publishes = matches!(command, Command::Publish(_));
                     self.command(slot, command);
+                    // Before the next command, which may reuse the sid of a finished subscription.
+                    if !self.deferred.is_empty() {
+                        self.settle_deferred();
+                    }
                     publishes
                 }
                 Ok(None) => break,
@@ -448,6 +469,9 @@ impl Core {
         }
         if waits {
             self.hold(slot, &lines);
+            if let Some(conn) = self.conn_mut(slot) {
+                conn.paused |= pause::BARRIER;
+            }
         } else {
             self.reply(slot, &lines);
         }
