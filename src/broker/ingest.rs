@@ -518,7 +518,6 @@ impl Core {
             self.may_subscribe(slot, pattern, queue)
         };
         if verdict == SubscribeVerdict::Denied {
-            self.log_subscription_violation(slot, pattern, queue, sid);
             self.reply_violation(
                 slot,
                 &PermissionsViolation::Subscribe {
@@ -526,6 +525,7 @@ impl Core {
                     queue,
                 },
             );
+            self.log_subscription_violation(slot, pattern, queue, sid);
             return;
         }
         let Some(conn) = self.conn(slot) else {
