@@ -7,6 +7,7 @@ use super::core::{Core, InfoKind};
 use super::effect::{CloseMode, Effect, LogLevel};
 use super::permissions::SubscribeVerdict;
 use super::subscriptions::{NO_QUEUE, SubId};
+use super::timers::nanos;
 use crate::protocol::info::tolerated_from_client;
 use crate::protocol::render::{self, PermissionsViolation};
 use crate::protocol::{Command, ConnectError, ConnectOptions, ErrorText, ParseError, ParseLimits};
@@ -83,11 +84,15 @@ impl Core {
         if !stash.is_empty() {
             self.parse(slot, &stash);
         }
-        if self
-            .conn(slot)
-            .is_some_and(|c| c.paused == 0 && c.phase != Phase::Closing)
-        {
-            self.effects.push(Effect::Resume { slot });
+        let Some(conn) = self.conn(slot) else {
+            return;
+        };
+        if conn.paused == 0 && conn.phase != Phase::Closing {
+            if conn.ended {
+                self.receive_ended(slot, None);
+            } else {
+                self.effects.push(Effect::Resume { slot });
+            }
         }
     }
 
@@ -99,18 +104,6 @@ impl Core {
             if was == 0 {
                 self.effects.push(Effect::Pause { slot });
             }
-        }
-    }
-
-    /// Parses all that came before the peer closed, although a PONG waits.
-    pub(super) fn finish_stash(&mut self, slot: u32) {
-        while let Some(conn) = self.conn_mut(slot)
-            && conn.phase != Phase::Closing
-            && conn.paused == pause::BARRIER
-        {
-            conn.paused = 0;
-            let stash = std::mem::take(&mut conn.stash);
-            self.parse(slot, &stash);
         }
     }
 
@@ -302,15 +295,22 @@ impl Core {
         match decision {
             Decision::Accept(identity) => self.accept_identity(slot, identity),
             Decision::Verify(job) => {
+                let by = self.now.mono_ns + nanos(self.settings.auth.timeout());
                 let Some(conn) = self.conn_mut(slot) else {
                     return;
                 };
                 conn.phase = Phase::Verifying;
-                let cid = conn.cid;
+                // A later CONNECT has as long as the first.
+                if conn.auth_by == 0 {
+                    conn.auth_by = by;
+                }
+                let (cid, by) = (conn.cid, conn.auth_by);
+                self.schedule(slot);
                 self.pause(slot, pause::VERIFY);
                 self.effects.push(Effect::Verify {
                     slot,
                     cid,
+                    by,
                     job: Box::new(job),
                 });
             }
@@ -344,6 +344,8 @@ impl Core {
         }
         match identity {
             Some(identity) => {
+                // A reload may have changed what the user is allowed meanwhile.
+                let identity = conn.identity.take().unwrap_or(identity);
                 self.accept_identity(slot, identity);
                 self.resume(slot, pause::VERIFY);
             }
@@ -407,11 +409,15 @@ impl Core {
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
-        if matches!(conn.phase, Phase::Unauthenticated | Phase::Verifying) {
-            return;
-        }
-        let user = conn.identity.as_ref().map_or("", |identity| &identity.user);
+        let verifying = conn.phase == Phase::Verifying;
+        let user = match (conn.phase, &conn.options) {
+            (Phase::Unauthenticated | Phase::Closing, _) => return,
+            (Phase::Verifying, Some(options)) => &*options.user,
+            _ => conn.identity.as_ref().map_or("", |identity| &identity.user),
+        };
         match auth.still_accepts(before, user) {
+            // Who it is if the password proves right.
+            Some(identity) if verifying => conn.identity = Some(identity),
             Some(identity) => {
                 conn.set_identity(identity);
                 self.recheck_subscriptions(slot);
@@ -584,8 +590,11 @@ impl Core {
             conn.sids
                 .insert_unique(hash, id.0, |&id| hasher.text(subs.sid(SubId(id))));
         }
-        if let Some(announcement) = announcement {
-            self.announce(Some(slot), account, pattern, queue, announcement.weight);
+        match announcement {
+            Some(announcement) => {
+                self.announce(Some(slot), account, pattern, queue, announcement.weight);
+            }
+            None => self.rely_on_announced(slot),
         }
         true
     }
