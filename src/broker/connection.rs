@@ -35,6 +35,10 @@ pub mod pause {
     pub const VERIFY: u8 = 4;
     /// The server stops.
     pub const STOP: u8 = 8;
+    /// A PONG waits for its subscriptions to be in force on every core. What follows the PING
+    /// waits too, so that answers and deliveries keep the order of their commands. Short (one
+    /// exchange between cores), so receiving goes on.
+    pub const BARRIER: u8 = 16;
 }
 
 /// Replies that wait for interest to be in force on every core.

@@ -39,6 +39,10 @@ fn names_credentials(options: &ConnectOptions) -> bool {
     .any(|field| !field.is_empty())
 }
 
+/// Bytes received from a paused connection before its socket is no longer read. What is under
+/// way when reading stops may come on top.
+const STASH_BYTES_MAX: usize = 64 * 1024;
+
 /// Queue group names that clients may not use.
 const RESERVED_QUEUE: &[u8] = b"_sys_";
 
@@ -56,10 +60,12 @@ impl Core {
         conn.last_activity_unix_ns = now.unix_ns;
         if conn.paused != 0 {
             conn.stash.extend_from_slice(data);
+            if conn.stash.len() > STASH_BYTES_MAX {
+                self.effects.push(Effect::Pause { slot });
+            }
             return;
         }
         self.parse(slot, data);
-        self.settle_deferred();
     }
 
     /// Parses what came while the connection was paused.
@@ -77,7 +83,6 @@ impl Core {
         let stash = std::mem::take(&mut conn.stash);
         if !stash.is_empty() {
             self.parse(slot, &stash);
-            self.settle_deferred();
         }
         let Some(conn) = self.conn(slot) else {
             return;
@@ -94,7 +99,7 @@ impl Core {
     /// Stops reading from a connection for a reason of [`pause`].
     pub(super) fn pause(&mut self, slot: u32, reason: u8) {
         if let Some(conn) = self.conn_mut(slot) {
-            let was = conn.paused;
+            let was = conn.paused & !pause::BARRIER;
             conn.paused |= reason;
             if was == 0 {
                 self.effects.push(Effect::Pause { slot });
@@ -121,6 +126,10 @@ impl Core {
                 Ok(Some(command)) => {
                     let publishes = matches!(command, Command::Publish(_));
                     self.command(slot, command);
+                    // Before the next command, which may reuse the sid of a finished subscription.
+                    if !self.deferred.is_empty() {
+                        self.settle_deferred();
+                    }
                     publishes
                 }
                 Ok(None) => break,
@@ -416,6 +425,9 @@ impl Core {
         let waits = conn.gate.is_some() || conn.interest_sequence > applied;
         if waits {
             self.hold(slot, b"PONG\r\n");
+            if let Some(conn) = self.conn_mut(slot) {
+                conn.paused |= pause::BARRIER;
+            }
         } else {
             self.reply(slot, b"PONG\r\n");
         }
@@ -471,7 +483,6 @@ impl Core {
             self.may_subscribe(slot, pattern, queue)
         };
         if verdict == SubscribeVerdict::Denied {
-            self.log_subscription_violation(slot, pattern, queue, sid);
             self.reply_violation(
                 slot,
                 &PermissionsViolation::Subscribe {
@@ -479,6 +490,7 @@ impl Core {
                     queue,
                 },
             );
+            self.log_subscription_violation(slot, pattern, queue, sid);
             return;
         }
         let Some(conn) = self.conn(slot) else {

@@ -140,6 +140,8 @@ impl Core {
             self.release_gate(slot, applied);
             if self.conn(slot).is_some_and(|c| c.gate.is_some()) {
                 self.gated.push(slot);
+            } else {
+                self.resume(slot, pause::BARRIER);
             }
         }
     }

@@ -163,13 +163,13 @@ impl Core {
             return false;
         }
         if is_reserved_reply(publish.reply) {
-            self.log_publish_violation(slot, publish.reply);
             self.reply_violation(
                 slot,
                 &PermissionsViolation::Reply {
                     reply: publish.reply,
                 },
             );
+            self.log_publish_violation(slot, publish.reply);
             return false;
         }
         self.reply_ok_if_verbose(slot);
@@ -187,8 +187,8 @@ impl Core {
     }
 
     fn refuse_publish(&mut self, slot: u32, subject: &[u8]) {
-        self.log_publish_violation(slot, subject);
         self.reply_violation(slot, &PermissionsViolation::Publish { subject });
+        self.log_publish_violation(slot, subject);
     }
 
     fn log_publish_violation(&mut self, slot: u32, subject: &[u8]) {

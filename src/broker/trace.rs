@@ -42,13 +42,19 @@ fn label(conn: &Connection, account: &str) -> String {
             .collect();
         if !parts.is_empty() {
             let version = if options.version.is_empty() { "" } else { "v" };
-            let _ = write!(label, " - \"{version}{}\"", parts.join(":"));
+            let name = quoted(format!("{version}{}", parts.join(":")).as_bytes());
+            let _ = write!(label, " - {name}");
         }
     }
     if let Some(identity) = conn.identity.as_ref().filter(|i| !i.user.is_empty()) {
         let _ = write!(label, " - \"{account}/user:{}\"", identity.user);
     }
     label
+}
+
+/// A size with the leading zeros that it came with.
+fn as_written(size: usize, width: u8) -> String {
+    format!("{size:0width$}", width = usize::from(width))
 }
 
 impl Core {
@@ -105,8 +111,10 @@ impl Core {
                 );
                 for part in [
                     (!publish.reply.is_empty()).then(|| text(publish.reply)),
-                    publish.header_len.map(|len| len.to_string()),
-                    Some(publish.body.len().to_string()),
+                    publish
+                        .header_len
+                        .map(|len| as_written(len, publish.widths.header)),
+                    Some(as_written(publish.body.len(), publish.widths.total)),
                 ]
                 .into_iter()
                 .flatten()
@@ -134,32 +142,30 @@ impl Core {
             },
             Command::Ping => "PING".to_owned(),
             Command::Pong => "PONG".to_owned(),
-            Command::Ok => "+OK".to_owned(),
-            Command::Err(error) => format!("-ERR {}", text(error)),
-            Command::Info(_) => "INFO".to_owned(),
+            Command::Ok | Command::Err(_) | Command::Info(_) => return,
         };
         self.log_connection(LogLevel::Trace, slot, &format!("<<- [{line}]"));
         if let Command::Publish(publish) = command {
-            let line = self.payload_line("<<-", publish.header_len, publish.body);
-            self.log_connection(LogLevel::Trace, slot, &line);
+            self.trace_payload("<<-", slot, publish.header_len, publish.body);
         }
     }
 
-    fn payload_line(&self, arrow: &str, header_len: Option<usize>, body: &[u8]) -> String {
+    /// The payload behind its line; an empty one has none.
+    fn trace_payload(&mut self, arrow: &str, slot: u32, header_len: Option<usize>, body: &[u8]) {
+        if body.is_empty() {
+            return;
+        }
         let shown = match header_len {
             Some(len) if self.settings.trace_headers => &body[..len],
             _ => body,
         };
         let max = self.settings.max_traced_msg_len;
-        if max > 0 && shown.len() > max {
-            let cut = String::from_utf8_lossy(&shown[..max]);
-            format!("{arrow} MSG_PAYLOAD: [{:?}...]", cut)
+        let line = if max > 0 && shown.len() > max {
+            format!("{arrow} MSG_PAYLOAD: [{}...]", quoted(&shown[..max]))
         } else {
-            format!(
-                "{arrow} MSG_PAYLOAD: [{:?}]",
-                String::from_utf8_lossy(shown)
-            )
-        }
+            format!("{arrow} MSG_PAYLOAD: [{}]", quoted(shown))
+        };
+        self.log_connection(LogLevel::Trace, slot, &line);
     }
 
     /// A reply to the client, with its line end.
@@ -195,7 +201,6 @@ impl Core {
         line.extend_from_slice(self.subs.sid(id));
         line.extend_from_slice(&message.tail[..head_end]);
         self.trace_out(slot, &line);
-        let payload = self.payload_line("->>", message.header_len, message.body);
-        self.log_connection(LogLevel::Trace, slot, &payload);
+        self.trace_payload("->>", slot, message.header_len, message.body);
     }
 }
