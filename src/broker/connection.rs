@@ -9,6 +9,7 @@ use hashbrown::HashTable;
 use super::auth::Identity;
 use super::output::OutQueue;
 use super::permissions::{ConnectionPermissions, ResponseLimits};
+use super::route::RouteRef;
 use crate::protocol::{ConnectOptions, Parser};
 
 /// Where a connection is in its life.
@@ -79,6 +80,8 @@ pub struct Connection {
     pub sids: HashTable<u32>,
     /// Received while paused.
     pub stash: Vec<u8>,
+    /// The peer sends nothing after the stash.
+    pub ended: bool,
     pub gate: Option<Box<Gate>>,
     /// The newest change of interest this connection made.
     pub interest_sequence: u64,
@@ -93,6 +96,9 @@ pub struct Connection {
     pub last_received: u64,
     /// When the earliest timer entry for this connection fires.
     pub timer_at: u64,
+    /// A timer entry that was overtaken by an earlier one and is still to fire;
+    /// 0 without one.
+    pub overtaken_timer_at: u64,
     pub ping_at: u64,
     pub ping_sent: u64,
     pub pings_out: u32,
@@ -103,6 +109,8 @@ pub struct Connection {
     /// When the send under way began; 0 without one.
     pub send_began: u64,
     pub stall: Stall,
+    /// Where the route of its last message was.
+    pub route_hint: RouteRef,
 }
 
 /// A publisher's share in back-pressure, see [`super::stall`].
@@ -148,6 +156,7 @@ impl Connection {
             out: OutQueue::default(),
             sids: HashTable::new(),
             stash: Vec::new(),
+            ended: false,
             gate: None,
             interest_sequence: 0,
             options: None,
@@ -159,6 +168,7 @@ impl Connection {
             last_activity_unix_ns: unix_ns,
             last_received: now,
             timer_at: u64::MAX,
+            overtaken_timer_at: 0,
             ping_at: u64::MAX,
             ping_sent: 0,
             pings_out: 0,
@@ -166,7 +176,13 @@ impl Connection {
             auth_by: 0,
             send_began: 0,
             stall: Stall::default(),
+            route_hint: RouteRef::default(),
         }
+    }
+
+    /// Bytes of output that wait, those behind the flush barrier included.
+    pub fn waiting(&self) -> usize {
+        self.out.pending() + self.gate.as_ref().map_or(0, |gate| gate.held.len())
     }
 
     /// Becomes this user.

@@ -12,7 +12,7 @@ use super::connection::{Connection, Phase, Traffic};
 use super::effect::{CloseMode, Effect, LogLevel};
 use super::interest::{Account, QueueNames};
 use super::output::{Batch, ChunkPool};
-use super::route::RouteCache;
+use super::route::{RouteCache, RouteRef};
 use super::settings::Settings;
 use super::subscriptions::{QueueId, SubId, Subscriptions};
 use super::wire::Outbox;
@@ -92,6 +92,8 @@ pub(super) struct Peer {
     pub applied_theirs: u64,
     /// What we told it of that.
     pub told: u64,
+    /// Where the route of the last message from it was.
+    pub route_hint: RouteRef,
     /// Publishers of its connections whose readers here are all slow.
     pub slow_origins: Vec<u64>,
 }
@@ -312,8 +314,9 @@ impl Core {
     }
 
     /// Queues a reply to the connection's own commands. It waits behind a PONG
-    /// that waits for the flush barrier.
+    /// that waits for the flush barrier. Replies count towards `max_pending`.
     pub(super) fn reply(&mut self, slot: u32, bytes: &[u8]) {
+        let max_pending = self.settings.max_pending;
         let Some(conn) = self
             .conns
             .get_mut(slot as usize)
@@ -326,9 +329,15 @@ impl Core {
             if let Some(last) = gate.steps.back_mut() {
                 last.1 = gate.held.len();
             }
+            if conn.waiting() > max_pending {
+                self.note_overflow(slot);
+            }
             return;
         }
         conn.out.push(&mut self.pool, bytes);
+        if conn.waiting() > max_pending {
+            self.note_overflow(slot);
+        }
         self.mark_dirty(slot);
     }
 
@@ -410,7 +419,16 @@ impl Core {
     }
 
     /// Nothing more will be received: the peer closed (`None`), or the error number.
+    /// What came before it while the connection was paused is still carried out.
     pub fn receive_ended(&mut self, slot: u32, error: Option<i32>) {
+        if error.is_none()
+            && let Some(conn) = self.conn_mut(slot)
+            && conn.paused != 0
+            && !conn.stash.is_empty()
+        {
+            conn.ended = true;
+            return;
+        }
         // nats-server calls a reset by the peer a client's close, too.
         let reason = match error {
             None => CloseReason::ClientClosed,
@@ -440,6 +458,11 @@ impl Core {
     pub fn is_flushed(&self, slot: u32) -> bool {
         self.conn(slot)
             .is_none_or(|conn| !conn.out.has_output() && !conn.out.is_sending())
+    }
+
+    /// Bytes that wait for a connection and that its socket has not taken.
+    pub fn waiting_output(&self, slot: u32) -> usize {
+        self.conn(slot).map_or(0, |conn| conn.out.pending())
     }
 
     /// New settings, from a reload.

@@ -34,6 +34,8 @@ pub enum Effect {
     Verify {
         slot: u32,
         cid: u64,
+        /// Nobody waits for the answer after this time of the monotonic clock, in nanoseconds.
+        by: u64,
         job: Box<PasswordJob>,
     },
     /// A line for the log.

@@ -7,6 +7,7 @@ use super::core::{Core, InfoKind};
 use super::effect::{CloseMode, Effect, LogLevel};
 use super::permissions::SubscribeVerdict;
 use super::subscriptions::{NO_QUEUE, SubId};
+use super::timers::nanos;
 use crate::protocol::info::tolerated_from_client;
 use crate::protocol::render::{self, PermissionsViolation};
 use crate::protocol::{Command, ConnectError, ConnectOptions, ErrorText, ParseError, ParseLimits};
@@ -24,6 +25,18 @@ fn forget_secrets(options: &mut ConnectOptions) {
     ] {
         *secret = Box::default();
     }
+}
+
+/// Whether a CONNECT said who the client is.
+fn names_credentials(options: &ConnectOptions) -> bool {
+    [
+        &options.user,
+        &options.pass,
+        &options.auth_token,
+        &options.nkey,
+    ]
+    .iter()
+    .any(|field| !field.is_empty())
 }
 
 /// Queue group names that clients may not use.
@@ -66,11 +79,15 @@ impl Core {
             self.parse(slot, &stash);
             self.settle_deferred();
         }
-        if self
-            .conn(slot)
-            .is_some_and(|c| c.paused == 0 && c.phase != Phase::Closing)
-        {
-            self.effects.push(Effect::Resume { slot });
+        let Some(conn) = self.conn(slot) else {
+            return;
+        };
+        if conn.paused == 0 && conn.phase != Phase::Closing {
+            if conn.ended {
+                self.receive_ended(slot, None);
+            } else {
+                self.effects.push(Effect::Resume { slot });
+            }
         }
     }
 
@@ -221,11 +238,23 @@ impl Core {
         };
         // A second CONNECT replaces the options; what it leaves out stays.
         let mut options = conn.options.take().unwrap_or_default();
+        // Of the credentials, these are all that is left.
+        let names = (
+            std::mem::take(&mut options.user),
+            std::mem::take(&mut options.nkey),
+        );
         if let Err(error) = options.apply(json) {
             self.refuse_connect(slot, &error);
             return;
         }
         let again = std::mem::replace(&mut conn.connected, true);
+        // The credentials stay as well. They were good, and a reload would have looked.
+        let known = if again && !names_credentials(&options) {
+            (options.user, options.nkey) = names;
+            conn.identity.take()
+        } else {
+            None
+        };
         conn.verbose = options.verbose;
         conn.pedantic = options.pedantic;
         conn.echo = options.echo;
@@ -241,7 +270,10 @@ impl Core {
             nkey: &options.nkey,
             legacy_account: !options.account.is_empty() || options.new_account,
         };
-        let decision = self.settings.auth.check(&credentials);
+        let decision = match known {
+            Some(identity) if !credentials.legacy_account => Decision::Accept(identity),
+            _ => self.settings.auth.check(&credentials),
+        };
         let who = if options.user.is_empty() {
             "authentication error".to_owned()
         } else {
@@ -254,15 +286,22 @@ impl Core {
         match decision {
             Decision::Accept(identity) => self.accept_identity(slot, identity),
             Decision::Verify(job) => {
+                let by = self.now.mono_ns + nanos(self.settings.auth.timeout());
                 let Some(conn) = self.conn_mut(slot) else {
                     return;
                 };
                 conn.phase = Phase::Verifying;
-                let cid = conn.cid;
+                // A later CONNECT has as long as the first.
+                if conn.auth_by == 0 {
+                    conn.auth_by = by;
+                }
+                let (cid, by) = (conn.cid, conn.auth_by);
+                self.schedule(slot);
                 self.pause(slot, pause::VERIFY);
                 self.effects.push(Effect::Verify {
                     slot,
                     cid,
+                    by,
                     job: Box::new(job),
                 });
             }
@@ -296,6 +335,8 @@ impl Core {
         }
         match identity {
             Some(identity) => {
+                // A reload may have changed what the user is allowed meanwhile.
+                let identity = conn.identity.take().unwrap_or(identity);
                 self.accept_identity(slot, identity);
                 self.resume(slot, pause::VERIFY);
             }
@@ -359,11 +400,15 @@ impl Core {
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
-        if matches!(conn.phase, Phase::Unauthenticated | Phase::Verifying) {
-            return;
-        }
-        let user = conn.identity.as_ref().map_or("", |identity| &identity.user);
+        let verifying = conn.phase == Phase::Verifying;
+        let user = match (conn.phase, &conn.options) {
+            (Phase::Unauthenticated | Phase::Closing, _) => return,
+            (Phase::Verifying, Some(options)) => &*options.user,
+            _ => conn.identity.as_ref().map_or("", |identity| &identity.user),
+        };
         match auth.still_accepts(before, user) {
+            // Who it is if the password proves right.
+            Some(identity) if verifying => conn.identity = Some(identity),
             Some(identity) => {
                 conn.set_identity(identity);
                 self.recheck_subscriptions(slot);
@@ -477,10 +522,6 @@ impl Core {
             );
             return;
         }
-        if !subject::is_valid_subscription(pattern) {
-            self.reply_error(slot, ErrorText::InvalidSubject);
-            return;
-        }
         let Some(conn) = self.conn(slot) else {
             return;
         };
@@ -495,9 +536,16 @@ impl Core {
             .sids
             .find(hash, |&id| self.subs.sid(SubId(id)) == sid)
             .is_some();
-        if !exists && !self.add_subscription(slot, account, pattern, queue, sid, hash, verdict) {
-            self.reply_error(slot, ErrorText::MaxSubscriptions);
-            return;
+        // In nats-server's order: a sid that is taken hides whatever is wrong with the subject.
+        if !exists {
+            if !subject::is_valid_subscription(pattern) {
+                self.reply_error(slot, ErrorText::InvalidSubject);
+                return;
+            }
+            if !self.add_subscription(slot, account, pattern, queue, sid, hash, verdict) {
+                self.reply_error(slot, ErrorText::MaxSubscriptions);
+                return;
+            }
         }
         self.reply_ok_if_verbose(slot);
     }
@@ -530,8 +578,11 @@ impl Core {
             conn.sids
                 .insert_unique(hash, id.0, |&id| hasher.text(subs.sid(SubId(id))));
         }
-        if let Some(announcement) = announcement {
-            self.announce(Some(slot), account, pattern, queue, announcement.weight);
+        match announcement {
+            Some(announcement) => {
+                self.announce(Some(slot), account, pattern, queue, announcement.weight);
+            }
+            None => self.rely_on_announced(slot),
         }
         true
     }

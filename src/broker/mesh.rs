@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 
-use super::connection::{Gate, pause};
-use super::core::{Core, CoreId};
+use super::connection::{Connection, Gate, Phase, pause};
+use super::core::{CORES_MAX, Core, CoreId};
 use super::wire::{self, Outbox, Record};
 use crate::subject::PatternId;
 
@@ -51,7 +51,21 @@ impl Core {
                 );
             }
         }
-        if let Some(conn) = slot.and_then(|slot| self.conn_mut(slot)) {
+        let Some(slot) = slot else { return };
+        if let Some(conn) = self.conn_mut(slot) {
+            conn.interest_sequence = sequence;
+        }
+        // Who subscribes faster than other cores can follow waits as publishers do.
+        let all = u64::MAX >> (CORES_MAX - self.peers.len());
+        self.pause_if_outbox_full(slot, all);
+    }
+
+    /// A connection subscribed to what this core has announced already, perhaps
+    /// a moment ago: its flush waits for the newest announcement, which is not
+    /// older than that one.
+    pub(super) fn rely_on_announced(&mut self, slot: u32) {
+        let sequence = self.interest_sequence;
+        if let Some(conn) = self.conn_mut(slot) {
             conn.interest_sequence = sequence;
         }
     }
@@ -77,9 +91,16 @@ impl Core {
         let new = conn.gate.is_none();
         let gate: &mut Gate = conn.gate.get_or_insert_default();
         gate.held.extend_from_slice(lines);
-        gate.steps.push_back((sequence, gate.held.len()));
+        match gate.steps.back_mut() {
+            Some(last) if last.0 == sequence => last.1 = gate.held.len(),
+            _ => gate.steps.push_back((sequence, gate.held.len())),
+        }
+        let waiting = conn.waiting();
         if new {
             self.gated.push(slot);
+        }
+        if waiting > self.settings.max_pending {
+            self.note_overflow(slot);
         }
     }
 
@@ -246,25 +267,60 @@ impl Core {
             let core = left.trailing_zeros() as usize;
             left &= left - 1;
             if self.peers[core].outbox.pending() > OUTBOX_PAUSE_BYTES {
-                self.pause(slot, pause::OUTBOX);
-                self.outbox_paused.push(slot);
+                let waits =
+                    |c: &Connection| c.paused & pause::OUTBOX != 0 || c.phase == Phase::Closing;
+                if !self.conn(slot).is_none_or(waits) {
+                    self.pause(slot, pause::OUTBOX);
+                    self.outbox_paused.push(slot);
+                }
                 return;
             }
         }
     }
 
     /// The runtime moved bytes into rings: publishers may go on if there is room.
-    pub fn outboxes_drained(&mut self) {
+    /// Returns whether some did: what came of it waits for another turn.
+    #[must_use]
+    pub fn outboxes_drained(&mut self) -> bool {
         if self.outbox_paused.is_empty()
             || self
                 .peers
                 .iter()
                 .any(|peer| peer.outbox.pending() > OUTBOX_RESUME_BYTES)
         {
-            return;
+            return false;
         }
         for slot in std::mem::take(&mut self.outbox_paused) {
             self.resume(slot, pause::OUTBOX);
         }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Bench, settings};
+    use super::*;
+
+    #[test]
+    fn who_subscribes_faster_than_other_cores_follow_is_not_read() {
+        let mut bench = Bench::new(2, settings());
+        let slot = bench.client();
+        let mut sid = 0;
+        while bench.core.conn(slot).is_some_and(|c| c.paused == 0) {
+            sid += 1;
+            bench.receive(
+                slot,
+                format!("SUB a.long.subject.{sid} {sid}\r\n").as_bytes(),
+            );
+            assert!(bench.core.outbox(CoreId(1)).pending() < 2 * OUTBOX_PAUSE_BYTES);
+        }
+        assert_eq!(bench.core.outbox_paused, [slot]);
+
+        let outbox = bench.core.outbox(CoreId(1));
+        let waiting = outbox.unsent().len();
+        outbox.advance(waiting);
+        assert!(bench.core.outboxes_drained());
+        assert!(bench.core.conn(slot).is_some_and(|c| c.paused == 0));
     }
 }

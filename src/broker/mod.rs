@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `core` | the state and the entry points |
 //! | `ingest` | received bytes to commands to actions |
-//! | `publish` | routing one message to everyone who is to have it |
+//! | `publish`, `deliver` | routing one message to everyone who is to have it |
 //! | `interest`, `subscriptions` | who wants what, here and on other cores |
 //! | `route` | a subject resolved to targets, and the cache of those |
 //! | `mesh`, `wire` | what cores say to each other, and its encoding |
@@ -25,6 +25,7 @@ pub mod auth;
 pub mod close;
 pub mod connection;
 pub mod core;
+mod deliver;
 pub mod effect;
 mod ingest;
 pub mod interest;
@@ -38,6 +39,8 @@ pub mod sid;
 mod snapshot;
 mod stall;
 pub mod subscriptions;
+#[cfg(test)]
+mod testing;
 mod timers;
 mod trace;
 pub mod wire;
@@ -45,6 +48,7 @@ pub mod wire;
 pub use self::close::CloseReason;
 pub use self::core::{Core, CoreId, Now};
 pub use self::effect::{CloseMode, Effect, LogLevel};
+pub use self::mesh::{OUTBOX_PAUSE_BYTES, OUTBOX_RESUME_BYTES};
 pub use self::output::{Batch, Segment};
 pub use self::settings::{ServerIdentity, Settings};
 pub use self::snapshot::SubscriptionFilter;

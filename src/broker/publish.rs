@@ -5,16 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::auth::{ServerStamp, user_info_json};
-use super::connection::Phase;
-use super::core::{Core, CoreId, Deferred, GLOBAL_ACCOUNT};
+use super::core::{Core, CoreId, GLOBAL_ACCOUNT};
 use super::effect::LogLevel;
-use super::output::OutQueue;
-use super::route::{Group, Route};
+use super::route::{Group, Route, RouteRef};
 use super::subscriptions::{NO_QUEUE, QueueId, SubId};
 use super::wire::{self, MessageRecord};
-use crate::protocol::number::push_decimal;
 use crate::protocol::quote::push_quoted;
-use crate::protocol::render::PermissionsViolation;
+use crate::protocol::render::{self, PermissionsViolation};
 use crate::protocol::{ErrorText, Publish, headers};
 use crate::subject;
 
@@ -55,29 +52,13 @@ pub(super) struct Message<'a> {
 /// What became of a message on this core.
 #[derive(Default)]
 pub(super) struct Outcome {
-    /// Copies handed to connections.
+    /// Copies handed to connections, and the bytes of their bodies.
     pub delivered: u32,
+    pub bytes: u64,
     /// A reader that takes it without being slow.
     pub healthy_reader: Option<u32>,
     /// A slow reader got (or, by configuration, lost) it.
     pub slow: bool,
-}
-
-/// Renders " [reply ][header_len ]body_len\r\nbody\r\n".
-fn render_tail(out: &mut Vec<u8>, reply: &[u8], header_len: Option<usize>, body: &[u8]) {
-    out.push(b' ');
-    if !reply.is_empty() {
-        out.extend_from_slice(reply);
-        out.push(b' ');
-    }
-    if let Some(len) = header_len {
-        push_decimal(out, len);
-        out.push(b' ');
-    }
-    push_decimal(out, body.len());
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(body);
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Subjects and replies with these first bytes may be reserved.
@@ -125,6 +106,7 @@ impl Core {
         let echo = conn.echo;
         let origin = conn.cid;
         let account = conn.account;
+        let hint = conn.route_hint;
         if unusual && !self.admit(slot, publish) {
             return;
         }
@@ -136,7 +118,7 @@ impl Core {
             None => {
                 scratch = std::mem::take(&mut self.scratch);
                 scratch.clear();
-                render_tail(&mut scratch, publish.reply, header_len, publish.body);
+                render::tail(&mut scratch, publish);
                 &scratch
             }
         };
@@ -153,7 +135,7 @@ impl Core {
             excluded: (!echo).then_some(slot),
             hops: 0,
         };
-        self.route(slot, &mut message);
+        self.route(slot, hint, &mut message);
         if scratch.capacity() > 0 {
             self.scratch = scratch;
         }
@@ -211,9 +193,10 @@ impl Core {
 
     /// Delivers a client's message on this core and sends it to the others.
     #[inline]
-    fn route(&mut self, slot: u32, message: &mut Message<'_>) {
+    fn route(&mut self, slot: u32, hint: RouteRef, message: &mut Message<'_>) {
         let account = &self.accounts[usize::from(message.account)];
-        let at = self.routes.find(
+        let at = self.routes.find_near(
+            hint,
             self.id,
             message.account,
             account,
@@ -227,13 +210,20 @@ impl Core {
         if !route.groups.is_empty() || cores != 0 {
             cores = self.route_beyond(&route, message, &mut outcome);
         }
+        self.count_deliveries(&outcome);
         let nobody = outcome.delivered == 0 && cores == 0 && !outcome.slow;
         self.routes.put(at, route);
         if nobody {
             self.no_responders(slot, message);
         } else {
-            self.note_readers(slot, &outcome, cores, message.body.len());
+            self.note_readers(slot, at, &outcome, cores, message.body.len());
         }
+    }
+
+    #[inline]
+    fn count_deliveries(&mut self, outcome: &Outcome) {
+        self.counters.delivered.messages += u64::from(outcome.delivered);
+        self.counters.delivered.bytes += outcome.bytes;
     }
 
     /// To this core's plain subscriptions.
@@ -415,13 +405,16 @@ impl Core {
             hops: record.hops,
         };
         let account = &self.accounts[usize::from(message.account)];
-        let at = self.routes.find(
+        let hint = self.peers[from.index()].route_hint;
+        let at = self.routes.find_near(
+            hint,
             self.id,
             message.account,
             account,
             &self.subs,
             message.subject,
         );
+        self.peers[from.index()].route_hint = at;
         let route = self.routes.take(at);
         let mut outcome = Outcome::default();
         if record.plain {
@@ -430,6 +423,7 @@ impl Core {
         for name in wire::queues(record.queues) {
             self.serve_queue(&route, name, &mut message, &mut outcome);
         }
+        self.count_deliveries(&outcome);
         self.routes.put(at, route);
         if outcome.slow && outcome.healthy_reader.is_none() {
             self.report_slow(from, record.origin);
@@ -469,147 +463,6 @@ impl Core {
         }
     }
 
-    /// Hands a copy to one subscription. Returns false if it cannot have it.
-    #[inline]
-    fn deliver(&mut self, id: SubId, message: &mut Message<'_>, outcome: &mut Outcome) -> bool {
-        let sub = self.subs.get_mut(id);
-        let slot = sub.conn;
-        if message.excluded == Some(slot) {
-            return false;
-        }
-        let Some(conn) = self.conns[slot as usize].as_deref_mut() else {
-            return false;
-        };
-        if conn.phase == Phase::Closing {
-            return false;
-        }
-        let special = sub.has_limit || sub.filtered;
-        if special && !self.admit_delivery(id, slot, message) {
-            return false;
-        }
-        let pending = {
-            let Some(conn) = self.conns[slot as usize].as_deref() else {
-                return false;
-            };
-            conn.out.pending()
-        };
-        let max_pending = self.settings.max_pending;
-        if pending > max_pending / 4 * 3 {
-            outcome.slow = true;
-            if self.settings.no_fast_producer_stall {
-                self.counters.dropped_for_slow += 1;
-                return false;
-            }
-        } else {
-            outcome.healthy_reader = Some(slot);
-        }
-        let sub = self.subs.get_mut(id);
-        sub.delivered += 1;
-        let Some(conn) = self.conns[slot as usize].as_deref_mut() else {
-            return false;
-        };
-        let bytes = if message.header_len.is_some() && !conn.headers {
-            let headless = message.headless.get_or_insert_with(|| {
-                let payload = &message.body[message.header_len.unwrap_or(0)..];
-                let mut tail = Vec::with_capacity(payload.len() + message.reply.len() + 16);
-                render_tail(&mut tail, message.reply, None, payload);
-                tail
-            });
-            let sid = self.subs.sid(id);
-            let head = message.subject.len() + sid.len() + 5;
-            let buffer = conn.out.reserve(&mut self.pool, head + headless.len());
-            render_head(buffer, b"MSG ", message.subject, sid);
-            buffer.extend_from_slice(headless);
-            message.body.len() - message.header_len.unwrap_or(0)
-        } else {
-            let verb: &[u8] = if message.header_len.is_some() {
-                b"HMSG "
-            } else {
-                b"MSG "
-            };
-            let sid = self.subs.sid(id);
-            let head = message.subject.len() + sid.len() + 1 + verb.len();
-            match &message.shared {
-                Some(shared) => {
-                    let buffer = conn.out.reserve(&mut self.pool, head);
-                    render_head(buffer, verb, message.subject, sid);
-                    conn.out.push_shared(&mut self.pool, shared.clone());
-                }
-                None => {
-                    let out: &mut OutQueue = &mut conn.out;
-                    let buffer = out.reserve(&mut self.pool, head + message.tail.len());
-                    render_head(buffer, verb, message.subject, sid);
-                    buffer.extend_from_slice(message.tail);
-                }
-            }
-            message.body.len()
-        } as u64;
-        conn.delivered.messages += 1;
-        conn.delivered.bytes += bytes;
-        self.counters.delivered.messages += 1;
-        self.counters.delivered.bytes += bytes;
-        outcome.delivered += 1;
-        let full = conn.out.pending() > max_pending;
-        let grants = conn.permissions.is_some();
-        if !conn.dirty {
-            conn.dirty = true;
-            self.dirty.push(slot);
-        }
-        if full {
-            self.deferred.push(Deferred::Overflow(slot));
-        }
-        if grants {
-            self.grant_response(slot, message.reply);
-        }
-        if self.settings.trace {
-            self.trace_delivery(slot, id, message);
-        }
-        true
-    }
-
-    /// A message with a reply allows its receiver one answer, if configured.
-    #[cold]
-    fn grant_response(&mut self, slot: u32, reply: &[u8]) {
-        let now = Duration::from_nanos(self.now.mono_ns);
-        if !reply.is_empty()
-            && let Some(permissions) = self
-                .conn_mut(slot)
-                .and_then(|c| c.permissions.as_deref_mut())
-        {
-            permissions.delivered(reply, now);
-        }
-    }
-
-    /// Limits and deny rules of one subscription. Counts the last message.
-    #[cold]
-    fn admit_delivery(&mut self, id: SubId, slot: u32, message: &Message<'_>) -> bool {
-        if let Some(max) = self.subs.limit(id) {
-            let delivered = self.subs.get(id).delivered;
-            if delivered >= max {
-                return false;
-            }
-        }
-        let sub = self.subs.get(id);
-        if sub.filtered {
-            let queue = self.queues.name(sub.queue);
-            let allowed = self
-                .conn(slot)
-                .and_then(|c| c.permissions.as_deref())
-                .is_none_or(|p| {
-                    p.can_deliver(message.subject, (!queue.is_empty()).then_some(queue))
-                });
-            if !allowed {
-                return false;
-            }
-        }
-        if let Some(max) = self.subs.limit(id)
-            && self.subs.get(id).delivered + 1 >= max
-        {
-            self.deferred.push(Deferred::Finished(id));
-        }
-        true
-    }
-
     /// Tells a requester that nobody listens.
     fn no_responders(&mut self, slot: u32, message: &Message<'_>) {
         if message.reply.is_empty() || !self.conn(slot).is_some_and(|c| c.no_responders) {
@@ -631,6 +484,10 @@ impl Core {
         headers::render_no_responders(&mut line, message.reply, self.subs.sid(id), message.subject);
         if let Some(conn) = self.conns[slot as usize].as_deref_mut() {
             conn.out.push(&mut self.pool, &line);
+            // A requester that does not read its answers is a slow consumer, too.
+            if conn.out.pending() > self.settings.max_pending {
+                self.note_overflow(slot);
+            }
             self.mark_dirty(slot);
         }
     }
@@ -656,7 +513,7 @@ impl Core {
         let json = user_info_json(&stamp, &identity);
         let body = json.as_bytes();
         let mut tail = Vec::with_capacity(body.len() + 16);
-        render_tail(&mut tail, b"", None, body);
+        render::plain_tail(&mut tail, b"", body);
         let mut message = Message {
             account: GLOBAL_ACCOUNT,
             subject: reply,
@@ -670,7 +527,7 @@ impl Core {
             excluded: None,
             hops: 0,
         };
-        self.route(slot, &mut message);
+        self.route(slot, RouteRef::default(), &mut message);
         true
     }
 }
@@ -680,12 +537,4 @@ enum Pick {
     Delivered,
     Remote(CoreId),
     Nobody,
-}
-
-#[inline]
-fn render_head(out: &mut Vec<u8>, verb: &[u8], subject: &[u8], sid: &[u8]) {
-    out.extend_from_slice(verb);
-    out.extend_from_slice(subject);
-    out.push(b' ');
-    out.extend_from_slice(sid);
 }

@@ -17,10 +17,11 @@
 //! alone, so it cuts off nobody that nats-server would have spared.
 
 use super::close::CloseReason;
-use super::connection::pause;
+use super::connection::{Phase, pause};
 use super::core::{Core, CoreId, Deferred};
 use super::effect::{CloseMode, LogLevel};
 use super::publish::Outcome;
+use super::route::RouteRef;
 
 /// Longest pause of a publisher whose readers are on its own core.
 pub const STALL_NANOS_MAX: u64 = 250_000_000;
@@ -40,7 +41,14 @@ impl Core {
 
     /// After a message: remembers who took it, and stalls its publisher if all were slow.
     #[inline]
-    pub(super) fn note_readers(&mut self, slot: u32, outcome: &Outcome, cores: u64, bytes: usize) {
+    pub(super) fn note_readers(
+        &mut self,
+        slot: u32,
+        route: RouteRef,
+        outcome: &Outcome,
+        cores: u64,
+        bytes: usize,
+    ) {
         if cores != 0 {
             self.pause_if_outbox_full(slot, cores);
         }
@@ -48,6 +56,7 @@ impl Core {
         let Some(conn) = self.conns[slot as usize].as_deref_mut() else {
             return;
         };
+        conn.route_hint = route;
         if let Some(reader) = outcome.healthy_reader {
             conn.stall.healthy_reader = Some(reader);
             conn.stall.healthy_at = now;
@@ -119,6 +128,14 @@ impl Core {
         }
     }
 
+    /// The reader is above the stall threshold: its recovery will be noticed.
+    #[cold]
+    pub(super) fn note_slow(&mut self, slot: u32) {
+        if let Some(conn) = self.conn_mut(slot) {
+            conn.slow = true;
+        }
+    }
+
     /// A reader recovered or is gone: its publishers go on.
     pub(super) fn resume_stalled(&mut self) {
         for slot in std::mem::take(&mut self.stalled) {
@@ -134,6 +151,15 @@ impl Core {
             conn.stall.until = 0;
             conn.stall.credit = STALL_CREDIT_BYTES;
             self.resume(slot, pause::STALL);
+        }
+    }
+
+    /// The connection is to be cut off once no route is in use.
+    #[cold]
+    pub(super) fn note_overflow(&mut self, slot: u32) {
+        let is_noted = |d: &Deferred| matches!(*d, Deferred::Overflow(other) if other == slot);
+        if !self.deferred.iter().any(is_noted) {
+            self.deferred.push(Deferred::Overflow(slot));
         }
     }
 
@@ -157,7 +183,7 @@ impl Core {
         let max_pending = self.settings.max_pending;
         if self
             .conn(slot)
-            .is_none_or(|c| c.out.pending() <= max_pending)
+            .is_none_or(|c| c.phase == Phase::Closing || c.waiting() <= max_pending)
         {
             return;
         }

@@ -1,8 +1,10 @@
 //! Pings, stale connections, and the deadlines of authentication and writing.
 //!
 //! Every connection has at most one entry that counts in the heap, at the
-//! earliest of its deadlines; when it fires, all of them are looked at. Entries
-//! that were overtaken by an earlier one fire for nothing, once.
+//! earliest of its deadlines; when it fires, all of them are looked at. An entry
+//! that was overtaken by an earlier one is remembered and used when its time is
+//! the earliest again: a connection that is stalled a hundred times a second
+//! does not fill the heap with entries for its next PING.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -16,7 +18,8 @@ use crate::protocol::ErrorText;
 /// The first PING to a client comes this soon, to learn its round trip time.
 pub const FIRST_PING: Duration = Duration::from_secs(2);
 
-fn nanos(duration: Duration) -> u64 {
+/// Nanoseconds; a duration of more than 584 years is as good as that.
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -41,6 +44,10 @@ impl Core {
                     conn.timer_at = u64::MAX;
                 }
                 self.check_deadlines(slot);
+            } else if let Some(conn) = self.conn_mut(slot)
+                && conn.overtaken_timer_at == at
+            {
+                conn.overtaken_timer_at = 0;
             }
         }
         self.settle_deferred();
@@ -78,11 +85,20 @@ impl Core {
         if conn.stall.until != 0 {
             at = at.min(conn.stall.until);
         }
-        if at < conn.timer_at {
-            conn.timer_at = at;
-            let cid = conn.cid;
-            self.timers.push(Reverse((at, slot, cid)));
+        if at >= conn.timer_at {
+            return;
         }
+        let overtaken = std::mem::replace(&mut conn.timer_at, at);
+        if at == conn.overtaken_timer_at {
+            // Its entry is still there.
+            conn.overtaken_timer_at = 0;
+            return;
+        }
+        if overtaken != u64::MAX {
+            conn.overtaken_timer_at = overtaken;
+        }
+        let cid = conn.cid;
+        self.timers.push(Reverse((at, slot, cid)));
     }
 
     fn check_deadlines(&mut self, slot: u32) {
@@ -94,7 +110,7 @@ impl Core {
         let passed = |at: u64| at != 0 && at <= now;
         let (auth_by, until, ping_at) = (conn.auth_by, conn.stall.until, conn.ping_at);
         let stuck = conn.send_began != 0 && conn.send_began.saturating_add(write_deadline) <= now;
-        if passed(auth_by) && conn.phase != Phase::Verifying {
+        if passed(auth_by) {
             self.log_connection(LogLevel::Error, slot, "Authentication Timeout");
             self.close_with_error(
                 slot,
@@ -183,5 +199,67 @@ impl Core {
     /// Ends a connection on request of the operator.
     pub fn kick(&mut self, slot: u32) {
         self.close(slot, CloseReason::ServerShutdown, CloseMode::Now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::auth::{AuthConfig, AuthRules, UserRule};
+    use super::super::connection::pause;
+    use super::super::settings::Settings;
+    use super::super::testing::{Bench, SECOND, settings};
+    use super::*;
+
+    /// A form that bcrypt accepts; nobody knows a password for it.
+    const HASH: &str = "$2a$11$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyzABCDC";
+
+    fn with_hashed_user() -> Settings {
+        let rules = AuthRules {
+            users: vec![UserRule {
+                name: "a".to_owned(),
+                password: HASH.to_owned(),
+                permissions: None,
+            }],
+            ..AuthRules::default()
+        };
+        Settings {
+            auth: Arc::new(AuthConfig::new(&rules).expect("valid rules")),
+            ..settings()
+        }
+    }
+
+    #[test]
+    fn a_password_that_takes_too_long_to_check_is_an_authentication_timeout() {
+        let mut bench = Bench::new(1, with_hashed_user());
+        let slot = bench.accept();
+        bench.receive(slot, b"CONNECT {\"user\":\"a\",\"pass\":\"x\"}\r\n");
+        assert_eq!(bench.phase(slot), Some(Phase::Verifying));
+        bench.advance(3 * SECOND);
+        assert_eq!(bench.phase(slot), Some(Phase::Closing));
+        assert!(
+            bench
+                .output(slot)
+                .ends_with("-ERR 'Authentication Timeout'\r\n")
+        );
+        assert!(bench.core.next_deadline().is_none_or(|at| at > 3 * SECOND));
+    }
+
+    #[test]
+    fn a_connection_that_is_stalled_often_keeps_few_timers() {
+        let mut bench = Bench::new(1, settings());
+        let slot = bench.client();
+        for n in 1..=1000 {
+            let until = SECOND + n * SECOND / 100;
+            bench.core.pause(slot, pause::STALL);
+            if let Some(conn) = bench.core.conn_mut(slot) {
+                conn.stall.until = until;
+            }
+            bench.core.schedule(slot);
+            bench.advance(SECOND / 100);
+            assert!(bench.core.conn(slot).is_some_and(|c| c.paused == 0));
+        }
+        assert!(bench.core.timers.len() <= 3);
     }
 }

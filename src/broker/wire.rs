@@ -205,17 +205,46 @@ pub fn decode(record: &[u8]) -> Option<Record<'_>> {
     let mut reader = Reader(record.get(4..)?);
     Some(match reader.u8()? {
         MESSAGE => {
-            let flags = reader.u8()?;
-            let hops = reader.u8()?;
-            let account = reader.u16()?;
-            let origin = reader.u64()?;
-            let subject_len = reader.u32()? as usize;
-            let reply_len = reader.u32()? as usize;
-            let header_len = reader.u32()?;
-            let body_len = reader.u32()? as usize;
-            let tail_len = reader.u32()? as usize;
-            let subject = reader.take(subject_len)?;
-            let tail = reader.take(tail_len)?;
+            // One check for the whole fixed part.
+            let head: [u8; MESSAGE_HEAD - 5] = reader.array()?;
+            let word = |n: usize| {
+                let at = 12 + 4 * n;
+                u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
+            };
+            let [
+                flags,
+                hops,
+                account_low,
+                account_high,
+                origin @ ..,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+            ] = head;
+            let account = u16::from_le_bytes([account_low, account_high]);
+            let origin = u64::from_le_bytes(origin);
+            let reply_len = word(1) as usize;
+            let header_len = word(2);
+            let body_len = word(3) as usize;
+            let subject = reader.take(word(0) as usize)?;
+            let tail = reader.take(word(4) as usize)?;
             Record::Message(MessageRecord {
                 account,
                 plain: flags & PLAIN != 0,
@@ -274,6 +303,11 @@ impl Outbox {
     #[inline]
     pub fn pending(&self) -> usize {
         self.bytes.len() - self.taken + self.parcel_bytes
+    }
+
+    /// Whether a body waits.
+    pub fn has_parcel(&self) -> bool {
+        !self.parcels.is_empty()
     }
 
     /// Whether nothing waits.

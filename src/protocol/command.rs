@@ -48,13 +48,27 @@ pub struct Publish<'a> {
     pub header_len: Option<usize>,
     /// Headers and payload, without the closing CRLF.
     pub body: &'a [u8],
+    /// How the sizes were written; nats-server repeats them so in every delivery.
+    pub widths: SizeWidths,
     /// Everything after the subject up to and including the payload's CRLF, exactly as received:
     /// `" [reply ][header_size ]size\r\nbody\r\n"`.
     ///
-    /// Present if the line was canonical: single spaces, CRLF, no leading zeros, no trailing
-    /// blanks. A delivery is then `"MSG " subject " " sid tail`, or the same with `"HMSG "` if
+    /// Present if the line was canonical: single spaces, CRLF, no trailing blanks. Leading zeros
+    /// of a size are canonical: `PUB a 007` is delivered as `MSG a 1 007`, as nats-server does.
+    /// A delivery is then `"MSG " subject " " sid tail`, or the same with `"HMSG "` if
     /// `header_len` is `Some`. Absent for an HPUB of header size 0, which is delivered as `MSG`.
+    /// [`super::render::tail`] makes the same from the other fields.
     pub tail: Option<&'a [u8]>,
+}
+
+/// Digits that the sizes of a message were written with, leading zeros counted: 1 to
+/// [`MAX_SIZE_DIGITS`](super::number::MAX_SIZE_DIGITS) each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SizeWidths {
+    /// Of the header size; 0 for PUB, which has none.
+    pub header: u8,
+    /// Of the total size.
+    pub total: u8,
 }
 
 impl<'a> Publish<'a> {

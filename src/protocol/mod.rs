@@ -23,7 +23,7 @@ mod parser_model;
 #[cfg(test)]
 mod parser_tests;
 
-pub use command::{Command, Publish, Verb};
+pub use command::{Command, Publish, SizeWidths, Verb};
 pub use connect::{ConnectError, ConnectOptions};
 pub use errors::ErrorText;
 pub use info::ServerInfo;

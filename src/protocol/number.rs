@@ -17,26 +17,26 @@ pub(super) fn parse_size(digits: &[u8]) -> Option<u32> {
     })
 }
 
-/// Whether a valid size is written without needless zeros.
-pub(super) fn is_canonical(digits: &[u8]) -> bool {
-    digits.len() == 1 || digits.first() != Some(&b'0')
-}
+/// Digits of the largest `usize`.
+const MAX_DIGITS: usize = 20;
 
 /// Appends `number` in decimal.
 pub fn push_decimal(out: &mut Vec<u8>, number: usize) {
-    // 20 digits hold 2^64.
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
+    push_padded_decimal(out, number, 1);
+}
+
+/// Appends `number` in decimal, with leading zeros up to `width` digits (at most 20).
+pub fn push_padded_decimal(out: &mut Vec<u8>, number: usize, width: u8) {
+    let mut digits = [b'0'; MAX_DIGITS];
+    let mut at = MAX_DIGITS;
     let mut rest = number;
-    loop {
+    while rest > 0 {
         at -= 1;
         digits[at] = b'0' + (rest % 10) as u8;
         rest /= 10;
-        if rest == 0 {
-            break;
-        }
     }
-    out.extend_from_slice(&digits[at..]);
+    let padded = at.min(MAX_DIGITS.saturating_sub(usize::from(width)));
+    out.extend_from_slice(&digits[padded..]);
 }
 
 #[cfg(test)]
@@ -70,6 +70,19 @@ mod tests {
             let mut out = b"x".to_vec();
             push_decimal(&mut out, number);
             prop_assert_eq!(String::from_utf8(out).unwrap(), format!("x{number}"));
+        }
+
+        #[test]
+        fn padding_agrees_with_the_standard_library(
+            number in any::<usize>(),
+            shift in 0u32..64,
+            width in 0u8..=20,
+        ) {
+            let number = number >> shift;
+            let mut out = Vec::new();
+            push_padded_decimal(&mut out, number, width.max(1));
+            let expected = format!("{number:0width$}", width = usize::from(width));
+            prop_assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
     }
 }

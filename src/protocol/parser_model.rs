@@ -1,7 +1,7 @@
 //! A second parser for tests: slow, over a whole script at once, written for being obviously
 //! right, and sharing nothing with the real one but its types.
 
-use super::{Command, ParseError, ParseLimits, Publish, Verb, Violation};
+use super::{Command, ParseError, ParseLimits, Publish, SizeWidths, Verb, Violation};
 
 /// A command that owns its bytes, and how the script ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,7 @@ pub enum Event {
         reply: Vec<u8>,
         header_len: Option<usize>,
         body: Vec<u8>,
+        widths: SizeWidths,
         tail: Option<Vec<u8>>,
     },
     Subscribe {
@@ -40,12 +41,14 @@ impl From<Command<'_>> for Event {
                 reply,
                 header_len,
                 body,
+                widths,
                 tail,
             }) => Event::Publish {
                 subject: subject.to_vec(),
                 reply: reply.to_vec(),
                 header_len,
                 body: body.to_vec(),
+                widths,
                 tail: tail.map(<[u8]>::to_vec),
             },
             Command::Subscribe {
@@ -210,7 +213,7 @@ fn publish<'a>(
         return violation(verb, Violation::HeadersNotSupported);
     }
     let words = words(line, b" \t");
-    let (subject, reply, header, size) = match (with_headers, words.as_slice()) {
+    let (subject, reply, header, size_word) = match (with_headers, words.as_slice()) {
         (false, [subject, size]) => (subject, None, None, size),
         (false, [subject, reply, size]) => (subject, Some(reply), None, size),
         (true, [subject, header, size]) => (subject, None, Some(header), size),
@@ -222,7 +225,7 @@ fn publish<'a>(
         Some(Some(length)) => Some(length as usize),
         Some(None) => return violation(verb, Violation::HeaderSize),
     };
-    let Some(size) = number(size) else {
+    let Some(size) = number(size_word) else {
         return violation(verb, Violation::Size);
     };
     if header_len.is_some_and(|length| length > size as usize) {
@@ -246,12 +249,9 @@ fn publish<'a>(
     }
     // What a delivery would render by itself: canonical means that it is what was received.
     let mut rendered = Vec::new();
-    for part in reply.into_iter().map(|reply| reply.to_vec()) {
+    for word in reply.into_iter().chain(header).chain([size_word]) {
         rendered.push(b' ');
-        rendered.extend(part);
-    }
-    for number in header_len.into_iter().chain([size]) {
-        rendered.extend(format!(" {number}").into_bytes());
+        rendered.extend(word);
     }
     let canonical = line[subject.len()..] == rendered && line_end == b"\r\n";
     rendered.extend(b"\r\n");
@@ -262,6 +262,10 @@ fn publish<'a>(
             reply: reply.cloned().unwrap_or_default(),
             header_len,
             body: rest[..size].to_vec(),
+            widths: SizeWidths {
+                header: header.map_or(0, |word| word.len() as u8),
+                total: size_word.len() as u8,
+            },
             tail: (canonical && header_len != Some(0)).then_some(rendered),
         },
         &rest[size + 2..],

@@ -208,15 +208,18 @@ fn keeps_the_tail_of_canonical_lines_only() {
     assert_eq!(tail("PUB a 12 2\r\nhi\r\n"), some(" 12 2\r\nhi\r\n"));
     assert_eq!(tail("HPUB a 1 2\r\nhi\r\n"), some(" 1 2\r\nhi\r\n"));
     assert_eq!(tail("HPUB a r 1 2\r\nhi\r\n"), some(" r 1 2\r\nhi\r\n"));
+    // Leading zeros are echoed, so they are canonical.
+    assert_eq!(tail("PUB foo 02\r\nhi\r\n"), some(" 02\r\nhi\r\n"));
+    assert_eq!(tail("PUB a r 00\r\n\r\n"), some(" r 00\r\n\r\n"));
+    assert_eq!(tail("HPUB a 01 2\r\nhi\r\n"), some(" 01 2\r\nhi\r\n"));
+    assert_eq!(tail("HPUB a 1 02\r\nhi\r\n"), some(" 1 02\r\nhi\r\n"));
     for script in [
         "PUB foo 2\nhi\r\n",
-        "PUB foo 02\r\nhi\r\n",
-        "PUB foo 00\r\n\r\n",
         "PUB foo  2\r\nhi\r\n",
         "PUB foo\t2\r\nhi\r\n",
         "PUB foo 2 \r\nhi\r\n",
         "HPUB a 0 2\r\nhi\r\n",
-        "HPUB a 01 2\r\nhi\r\n",
+        "HPUB a 00 2\r\nhi\r\n",
     ] {
         assert_eq!(tail(script), None, "{script:?}");
     }
@@ -314,10 +317,10 @@ fn scripts() -> impl Strategy<Value = Vec<u8>> {
             |(verb, subject, reply, (blank, header, zeros), payload, end)| {
                 let mut script = format!("{verb} {subject}{blank}");
                 if let Some(reply) = reply {
-                    script += &format!("{reply} ");
+                    script += &format!("{reply}{blank}");
                 }
                 if verb.len() == 4 {
-                    script += &format!("{} ", header.min(payload.len() + 1));
+                    script += &format!("{zeros}{}{blank}", header.min(payload.len() + 1));
                 }
                 script += &format!("{zeros}{}{end}", payload.len());
                 [script.as_bytes(), &payload, b"\r\n"].concat()

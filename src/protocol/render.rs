@@ -2,7 +2,7 @@
 
 use super::command::Publish;
 use super::errors::ErrorText;
-use super::number::push_decimal;
+use super::number::{push_decimal, push_padded_decimal};
 use super::quote::push_quoted;
 
 pub const OK: &[u8] = b"+OK\r\n";
@@ -67,72 +67,58 @@ fn error_end(out: &mut Vec<u8>) {
     out.extend_from_slice(b"'\r\n");
 }
 
-/// Appends `MSG <subject> <sid> [reply ]<size>` CRLF; the payload and its CRLF follow.
-pub fn message_head(out: &mut Vec<u8>, subject: &[u8], sid: &[u8], reply: &[u8], size: usize) {
-    out.extend_from_slice(b"MSG ");
-    routing(out, subject, sid, reply);
-    push_decimal(out, size);
-    out.extend_from_slice(b"\r\n");
+/// Appends what follows the subject and the sid in a delivery of a published message: what
+/// [`Publish::tail`] holds, made from the other fields.
+pub fn tail(out: &mut Vec<u8>, message: &Publish<'_>) {
+    out.push(b' ');
+    push_reply(out, message.reply);
+    if let Some(length) = message.header_len.filter(|&length| length > 0) {
+        push_padded_decimal(out, length, message.widths.header);
+        out.push(b' ');
+    }
+    push_padded_decimal(out, message.body.len(), message.widths.total);
+    push_body(out, message.body);
 }
 
-/// Appends `HMSG <subject> <sid> [reply ]<header_len> <size>` CRLF; headers, payload (`size`
-/// bytes together) and their CRLF follow.
-pub fn header_message_head(
-    out: &mut Vec<u8>,
-    subject: &[u8],
-    sid: &[u8],
-    reply: &[u8],
-    header_len: usize,
-    size: usize,
-) {
-    out.extend_from_slice(b"HMSG ");
-    routing(out, subject, sid, reply);
-    push_decimal(out, header_len);
+/// Appends the same for a message without headers that nobody announced a size of: one of the
+/// server's own, or one whose headers were cut off.
+pub fn plain_tail(out: &mut Vec<u8>, reply: &[u8], payload: &[u8]) {
     out.push(b' ');
-    push_decimal(out, size);
-    out.extend_from_slice(b"\r\n");
+    push_reply(out, reply);
+    push_decimal(out, payload.len());
+    push_body(out, payload);
 }
 
-fn routing(out: &mut Vec<u8>, subject: &[u8], sid: &[u8], reply: &[u8]) {
-    out.extend_from_slice(subject);
-    out.push(b' ');
-    out.extend_from_slice(sid);
-    out.push(b' ');
+fn push_reply(out: &mut Vec<u8>, reply: &[u8]) {
     if !reply.is_empty() {
         out.extend_from_slice(reply);
         out.push(b' ');
     }
 }
 
+fn push_body(out: &mut Vec<u8>, body: &[u8]) {
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(body);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Appends a published message as one subscription receives it. `headers` says whether its
 /// connection takes them; if not, they are cut off.
 pub fn delivery(out: &mut Vec<u8>, message: &Publish<'_>, sid: &[u8], headers: bool) {
-    let header_len = message.header_len.unwrap_or(0);
-    let verb: &[u8] = match (header_len, headers) {
-        (0, _) => b"MSG ",
-        (_, true) => b"HMSG ",
-        (_, false) => {
-            let payload = message.payload();
-            message_head(out, message.subject, sid, message.reply, payload.len());
-            out.extend_from_slice(payload);
-            out.extend_from_slice(b"\r\n");
-            return;
-        }
-    };
-    if let Some(tail) = message.tail {
-        for part in [verb, message.subject, b" ", sid, tail] {
-            out.extend_from_slice(part);
-        }
-        return;
-    }
-    let (subject, reply, size) = (message.subject, message.reply, message.body.len());
-    if header_len > 0 {
-        header_message_head(out, subject, sid, reply, header_len, size);
+    let with_headers = message.header_len.is_some_and(|length| length > 0);
+    let verb: &[u8] = if with_headers && headers {
+        b"HMSG "
     } else {
-        message_head(out, subject, sid, reply, size);
+        b"MSG "
+    };
+    for part in [verb, message.subject, b" ", sid] {
+        out.extend_from_slice(part);
     }
-    out.extend_from_slice(message.body);
-    out.extend_from_slice(b"\r\n");
+    match message.tail {
+        _ if with_headers && !headers => plain_tail(out, message.reply, message.payload()),
+        Some(received) => out.extend_from_slice(received),
+        None => tail(out, message),
+    }
 }
 
 #[cfg(test)]
@@ -196,9 +182,34 @@ mod tests {
                 "MSG s 1 2\r\nhi\r\n",
             ),
             (
-                "PUB s\t02\nhi\r\n",
+                "PUB s\t2\nhi\r\n",
                 "MSG s 1 2\r\nhi\r\n",
                 "MSG s 1 2\r\nhi\r\n",
+            ),
+            (
+                "PUB s 02\r\nhi\r\n",
+                "MSG s 1 02\r\nhi\r\n",
+                "MSG s 1 02\r\nhi\r\n",
+            ),
+            (
+                "PUB s\tr  002 \nhi\r\n",
+                "MSG s 1 r 002\r\nhi\r\n",
+                "MSG s 1 r 002\r\nhi\r\n",
+            ),
+            (
+                "HPUB s 03 005\r\nhdrhi\r\n",
+                "HMSG s 1 03 005\r\nhdrhi\r\n",
+                "MSG s 1 2\r\nhi\r\n",
+            ),
+            (
+                "HPUB s  03 005\nhdrhi\r\n",
+                "HMSG s 1 03 005\r\nhdrhi\r\n",
+                "MSG s 1 2\r\nhi\r\n",
+            ),
+            (
+                "HPUB s 00 02\r\nhi\r\n",
+                "MSG s 1 02\r\nhi\r\n",
+                "MSG s 1 02\r\nhi\r\n",
             ),
             (
                 "PUB s r 0\r\n\r\n",

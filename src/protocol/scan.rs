@@ -3,8 +3,8 @@
 //! Nothing here keeps state. What the bytes do not settle comes back as [`Incomplete`], which
 //! says how much of them must be kept; [`super::parser`] does the keeping.
 
-use super::command::{Command, Publish, Recognised, Syntax, Verb};
-use super::number::{is_canonical, parse_size};
+use super::command::{Command, Publish, Recognised, SizeWidths, Syntax, Verb};
+use super::number::parse_size;
 use super::parse_error::{ParseError, Violation};
 
 /// Limits that the parser enforces while it reads.
@@ -114,6 +114,7 @@ pub(super) fn scan<'a>(bytes: &'a [u8], limits: &ParseLimits) -> Result<Scan<'a>
                 reply: &line.arguments[head.reply],
                 header_len: head.header_len,
                 body: &bytes[end..end + head.size],
+                widths: head.widths,
                 tail: head.canonical.then(|| &bytes[tail_start..total]),
             };
             return Ok(Scan::Command(total, Command::Publish(publish)));
@@ -247,6 +248,7 @@ struct PublishHead {
     header_len: Option<usize>,
     /// Bytes of headers and payload.
     size: usize,
+    widths: SizeWidths,
     /// Whether what follows the subject can be delivered as it stands ([`Publish::tail`]).
     canonical: bool,
 }
@@ -266,11 +268,12 @@ impl PublishHead {
             Some(2) => found[1].clone(),
             _ => return Err(wrong_count(verb)),
         };
-        let header_len = if with_headers {
+        let (header_len, header_width) = if with_headers {
             let digits = &arguments[found[count - 2].clone()];
-            Some(parse_size(digits).ok_or(violation(Violation::HeaderSize))?)
+            let length = parse_size(digits).ok_or(violation(Violation::HeaderSize))?;
+            (Some(length), digits.len())
         } else {
-            None
+            (None, 0)
         };
         let digits = &arguments[found[count - 1].clone()];
         let size = parse_size(digits).ok_or(violation(Violation::Size))?;
@@ -287,17 +290,18 @@ impl PublishHead {
         let single_spaces = used
             .windows(2)
             .all(|pair| pair[0].end + 1 == pair[1].start && arguments[pair[0].end] == b' ');
-        let canonical_numbers = used[count - numbers..]
-            .iter()
-            .all(|range| is_canonical(&arguments[range.clone()]));
         Ok(PublishHead {
             subject: found[0].clone(),
             reply,
             header_len: header_len.map(|length| length as usize),
             size: size as usize,
+            // Parsed sizes have at most nine digits.
+            widths: SizeWidths {
+                header: header_width as u8,
+                total: digits.len() as u8,
+            },
             canonical: line.carriage_return
                 && single_spaces
-                && canonical_numbers
                 && used[count - 1].end == arguments.len()
                 && header_len != Some(0),
         })

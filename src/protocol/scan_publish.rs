@@ -1,6 +1,6 @@
 //! The hot path of the parser: a `PUB` that any client library writes, whole in the input.
 
-use super::command::Publish;
+use super::command::{Publish, SizeWidths};
 use super::number::MAX_SIZE_DIGITS;
 use super::scan::{CRLF, ParseLimits};
 
@@ -52,12 +52,17 @@ pub(super) fn canonical_publish<'a>(
         reply,
         header_len: None,
         body: &rest[body_start..body_end],
+        widths: SizeWidths {
+            header: 0,
+            // At most nine.
+            total: digits as u8,
+        },
         tail: Some(&rest[subject_end..end]),
     };
     Some((verb.len() + end, publish))
 }
 
-/// A size without leading zeros that CRLF follows, and its number of digits.
+/// A size that CRLF follows, and its number of digits.
 #[inline(always)]
 fn canonical_size(bytes: &[u8]) -> Option<(u32, usize)> {
     let window = &bytes[..bytes.len().min(MAX_SIZE_DIGITS + 1)];
@@ -72,11 +77,7 @@ fn canonical_size(bytes: &[u8]) -> Option<(u32, usize)> {
         size = size.wrapping_mul(10).wrapping_add(u32::from(digit));
         digits += 1;
     }
-    if digits == 0
-        || digits > MAX_SIZE_DIGITS
-        || (digits > 1 && bytes[0] == b'0')
-        || bytes.get(digits..digits + 2)? != CRLF
-    {
+    if digits == 0 || digits > MAX_SIZE_DIGITS || bytes.get(digits..digits + 2)? != CRLF {
         return None;
     }
     Some((size, digits))

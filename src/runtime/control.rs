@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::driver::Driver;
 use super::parker::Waker;
+use super::passwords::Check;
 use super::signals::Signal;
-use crate::broker::auth::PasswordJob;
-use crate::broker::{CoreId, LogLevel};
+use crate::broker::LogLevel;
 use crate::monitor::snapshot::ConnSnapshot;
 
 /// Work for a core, run between two turns.
@@ -100,12 +100,7 @@ pub enum ControlEvent {
         line: String,
     },
     Closed(Box<ConnSnapshot>),
-    Verify {
-        core: CoreId,
-        slot: u32,
-        cid: u64,
-        job: Box<PasswordJob>,
-    },
+    Verify(Check),
     Signal(Signal),
     /// A core's loop ended, with the reason if it was not told to.
     CoreEnded {

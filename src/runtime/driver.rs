@@ -19,7 +19,8 @@ use super::links::{LinkConfig, LinkReceiver, LinkSender};
 use super::loads::Loads;
 use super::net_event::{End, Event};
 use super::net_ring::NetRing;
-use super::parker::{Parked, Parker};
+use super::parker::{Parked, Parker, Waker};
+use super::passwords::Check;
 use super::spin::{Spin, Spinner};
 use bytes::Bytes;
 
@@ -61,12 +62,25 @@ impl Acceptor {
     }
 }
 
+/// Whether something waits for another core that its ring has room for.
+fn can_send(core: &mut Core, to: &[Option<LinkSender<Bytes>>]) -> bool {
+    to.iter().enumerate().any(|(to, sender)| {
+        sender.as_ref().is_some_and(|sender| {
+            let outbox = core.outbox(CoreId(to as u8));
+            (!outbox.unsent().is_empty() && sender.space() > 0)
+                || (outbox.has_parcel() && sender.has_parcel_space())
+        })
+    })
+}
+
 /// What one core's thread owns.
 pub struct Driver {
     pub core: Core,
     ring: NetRing<Batch>,
     to: Vec<Option<LinkSender<Bytes>>>,
     from: Vec<Option<LinkReceiver<Bytes>>>,
+    /// Of all cores.
+    wakers: Vec<Waker>,
     parker: Parker,
     clock: Clock,
     spinner: Spinner,
@@ -95,6 +109,7 @@ pub struct Parts {
     pub ring: NetRing<Batch>,
     pub to: Vec<Option<LinkSender<Bytes>>>,
     pub from: Vec<Option<LinkReceiver<Bytes>>>,
+    pub wakers: Vec<Waker>,
     pub parker: Parker,
     pub clock: Clock,
     pub spin: Spin,
@@ -113,6 +128,7 @@ impl Driver {
             ring: parts.ring,
             to: parts.to,
             from: parts.from,
+            wakers: parts.wakers,
             parker: parts.parker,
             clock: parts.clock,
             spinner: Spinner::new(parts.spin),
@@ -178,8 +194,12 @@ impl Driver {
         if let Some(deadline) = self.next_deadline() {
             self.ring.set_timer(Duration::from_nanos(deadline));
         }
-        let (from, calls) = (&self.from, &self.calls);
-        let nothing = || calls.is_empty() && from.iter().flatten().all(LinkReceiver::is_empty);
+        let (from, calls, to, core) = (&self.from, &self.calls, &self.to, &mut self.core);
+        let nothing = || {
+            calls.is_empty()
+                && from.iter().flatten().all(LinkReceiver::is_empty)
+                && !can_send(core, to)
+        };
         let before = self.now;
         let parked = self.parker.park(&mut self.ring, nothing).await?;
         if parked == Parked::Slept {
@@ -224,7 +244,6 @@ impl Driver {
         self.core.finish_turn();
         worked |= self.core.has_backlog();
         let sends = self.flush();
-        // The receiver does not tell when it made room: look again next turn.
         worked |= self.send_to_cores();
         self.carry_out_effects();
         self.continue_leaving();
@@ -364,6 +383,7 @@ impl Driver {
     /// Always empties the rings: a core that stopped to read while its own
     /// output waits would stop the core that waits for it.
     fn receive_from_cores(&mut self) -> bool {
+        let config = LinkConfig::default();
         let mut worked = false;
         for (from, receiver) in self.from.iter_mut().enumerate() {
             let Some(receiver) = receiver else { continue };
@@ -373,16 +393,16 @@ impl Driver {
             worked = true;
             let id = CoreId(from as u8);
             let (core, partial) = (&mut self.core, &mut self.partial[from]);
-            let mut bodies = false;
+            let mut bodies = 0;
             while let Some(body) = receiver.pop_parcel() {
                 core.receive_parcel(id, body);
-                bodies = true;
+                bodies += 1;
             }
-            if bodies && !partial.is_empty() {
+            if bodies > 0 && !partial.is_empty() {
                 let used = core.receive_records(id, partial);
                 partial.drain(..used);
             }
-            receiver.read(|first, second| {
+            let taken = receiver.read(|first, second| {
                 for part in [first, second] {
                     if partial.is_empty() {
                         let used = core.receive_records(id, part);
@@ -395,14 +415,18 @@ impl Driver {
                 }
                 first.len() + second.len()
             });
+            // The ring may have been full, and its sender asleep over what is left.
+            if taken >= config.bytes / 2 || bodies >= config.parcels / 2 {
+                self.wakers[from].wake();
+            }
         }
         worked
     }
 
     /// Moves what waits for other cores into their rings, as far as there is
-    /// room. Returns whether some is left.
+    /// room; their cores wake this one when they made more. Returns whether
+    /// that let publishers go on.
     fn send_to_cores(&mut self) -> bool {
-        let mut left = false;
         for (to, sender) in self.to.iter_mut().enumerate() {
             let Some(sender) = sender else { continue };
             let outbox = self.core.outbox(CoreId(to as u8));
@@ -419,11 +443,9 @@ impl Driver {
             if count > 0 {
                 outbox.advance(count);
             }
-            left |= !outbox.is_empty();
             sender.announce();
         }
-        self.core.outboxes_drained();
-        left
+        self.core.outboxes_drained()
     }
 
     /// Queues a send for every connection with output. Returns how many.
@@ -449,12 +471,15 @@ impl Driver {
                 Effect::Close { slot, mode } => self.leave(slot, mode),
                 Effect::Pause { slot } => self.ring.pause(slot),
                 Effect::Resume { slot } => self.ring.resume(slot),
-                Effect::Verify { slot, cid, job } => self.control.send(ControlEvent::Verify {
-                    core: self.core.id(),
-                    slot,
-                    cid,
-                    job,
-                }),
+                Effect::Verify { slot, cid, by, job } => {
+                    self.control.send(ControlEvent::Verify(Check {
+                        core: self.core.id(),
+                        slot,
+                        cid,
+                        by,
+                        job,
+                    }))
+                }
                 Effect::Log { level, line } => self.control.log(level, line),
                 Effect::Closed(snapshot) => self.control.send(ControlEvent::Closed(snapshot)),
             }

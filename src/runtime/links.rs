@@ -70,6 +70,11 @@ impl<P> LinkSender<P> {
         }
     }
 
+    /// Whether another parcel fits.
+    pub fn has_parcel_space(&self) -> bool {
+        !self.parcels.is_full()
+    }
+
     /// Wakes the receiver if it sleeps and something was published since the last
     /// call. Call once a turn, after all pushes and always before sleeping.
     pub fn announce(&mut self) {

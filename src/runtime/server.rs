@@ -270,7 +270,7 @@ fn prepare(configuration: &Configuration, log: &mut Logger) -> Result<Prepared, 
     let (sender, events) = ControlSender::new();
     signals::forward(sender.clone()).map_err(StartError::Threads)?;
 
-    let mut identity = identity::new(options, &options.host, 0);
+    let mut identity = identity::new(options);
     announce(options, &identity, log, &configuration.cautions);
     for warning in warnings {
         log.line(Tag::Warn, &warning.to_string());
@@ -283,7 +283,8 @@ fn prepare(configuration: &Configuration, log: &mut Logger) -> Result<Prepared, 
     };
     let monitor_address = monitor.as_ref().map(|(_, address)| *address);
     let (listener, address) = bind(&options.host, options.port)?;
-    identity.port = address.port();
+    let port = address.port();
+    (identity.host, identity.port) = identity::advertised(options, port);
     let http_port = monitor_address.map_or(0, |a| a.port());
 
     let loads = Arc::new(Loads::new(cpus.len()));
@@ -295,7 +296,7 @@ fn prepare(configuration: &Configuration, log: &mut Logger) -> Result<Prepared, 
         loads: Arc::clone(&loads),
         identity: server_snapshot(&identity, started, cpus.len()),
         base_path: options.http_base_path.clone(),
-        reloadable: Mutex::new(reloadable(options, identity.port, http_port, started)),
+        reloadable: Mutex::new(reloadable(options, port, http_port, started)),
         closed: Mutex::new(ClosedRing::new(
             usize::try_from(options.max_closed_clients).unwrap_or(0),
         )),
@@ -317,7 +318,7 @@ fn prepare(configuration: &Configuration, log: &mut Logger) -> Result<Prepared, 
     log.line(Tag::Info, "Server is ready");
     Ok(Prepared {
         passwords: PasswordChecker::new(cores.clone()),
-        port: identity.port,
+        port,
         identity,
         auth,
         events,
@@ -510,6 +511,7 @@ impl CoreStart {
             ring,
             to: self.node.to,
             from: self.node.from,
+            wakers: self.node.wakers,
             parker,
             clock: Clock::new(),
             spin: self.spin,
@@ -575,14 +577,7 @@ impl Server {
         match event {
             ControlEvent::Log { level, line } => self.log.line(level.into(), &line),
             ControlEvent::Closed(conn) => self.gatherer.note_closed(*conn),
-            ControlEvent::Verify {
-                core,
-                slot,
-                cid,
-                job,
-            } => {
-                self.passwords.check(core, slot, cid, job);
-            }
+            ControlEvent::Verify(check) => self.passwords.check(check),
             ControlEvent::Signal(signal) => return self.on_signal(signal),
             ControlEvent::CoreEnded { core, error } => {
                 let error = error.unwrap_or_else(|| "for no reason".to_owned());
@@ -660,6 +655,7 @@ impl Server {
             self.log.line(Tag::Warn, &caution.to_string());
         }
         self.auth = auth;
+        (self.identity.host, self.identity.port) = identity::advertised(&options, self.port);
         let core_settings = Arc::new(settings::core(
             &options,
             &self.identity,

@@ -101,11 +101,12 @@ pub fn spin(spin: config::Spin) -> Spin {
 /// What /varz shows.
 pub fn shown(options: &Options, port: u16, http_port: u16) -> OptionsSnapshot {
     let number = |n: i64| u64::try_from(n).unwrap_or(0);
+    let (host, port) = super::identity::advertised(options, port);
     OptionsSnapshot {
-        host: options.host.clone(),
+        host,
         port,
         auth_required: options.authorization.is_required(),
-        connect_urls: super::identity::connect_urls(options),
+        connect_urls: Vec::new(),
         max_connections: number(options.max_connections),
         max_subscriptions: number(options.max_subscriptions),
         ping_interval: u64::try_from(options.ping_interval.as_nanos()).unwrap_or(u64::MAX),

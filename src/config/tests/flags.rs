@@ -98,7 +98,7 @@ fn wrong_flags() {
         ),
         (
             &["-js"],
-            "nats-server: \"-js\" is not built yet in ringwire",
+            "nats-server: \"--jetstream\" is not built yet in ringwire",
         ),
         (
             &["--cluster_name", "x"],
