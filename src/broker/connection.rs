@@ -33,6 +33,8 @@ pub mod pause {
     pub const STALL: u8 = 2;
     /// Its password is being checked.
     pub const VERIFY: u8 = 4;
+    /// The server stops.
+    pub const STOP: u8 = 8;
 }
 
 /// Replies that wait for interest to be in force on every core.

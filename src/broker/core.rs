@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::close::CloseReason;
-use super::connection::{Connection, Phase, Traffic};
+use super::connection::{Connection, Phase, Traffic, pause};
 use super::effect::{CloseMode, Effect, LogLevel};
 use super::interest::{Account, QueueNames};
 use super::output::{Batch, ChunkPool};
@@ -148,6 +148,10 @@ pub struct Core {
     pub(super) counters: Counters,
     /// Memory for rendering, reused.
     pub(super) scratch: Vec<u8>,
+    /// Memory for a message without its headers, reused.
+    pub(super) headless: Vec<u8>,
+    /// Memory for the 503 of a request that nobody receives, reused.
+    pub(super) status_line: Vec<u8>,
     /// Queue groups whose member was picked on another core, reused.
     pub(super) queue_picks: Vec<(CoreId, QueueId)>,
     pub(super) sid_hash: TextHash,
@@ -189,6 +193,8 @@ impl Core {
             timers: BinaryHeap::new(),
             counters: Counters::default(),
             scratch: Vec::new(),
+            headless: Vec::new(),
+            status_line: Vec::new(),
             queue_picks: Vec::new(),
             sid_hash: TextHash::with_seed(seed.rotate_left(31)),
             cid_slots: std::collections::HashMap::new(),
@@ -383,8 +389,8 @@ impl Core {
     /// What to send next on a connection, if no send is under way.
     pub fn take_batch(&mut self, slot: u32) -> Option<Batch> {
         let now = self.now.mono_ns;
-        let conn = self.conn_mut(slot)?;
-        let batch = conn.out.take_batch()?;
+        let conn = self.conns.get_mut(slot as usize)?.as_deref_mut()?;
+        let batch = conn.out.take_batch(&mut self.pool)?;
         conn.send_began = now;
         if now + self.settings.write_deadline.as_nanos() as u64 <= self.next_timer(slot) {
             self.schedule(slot);
@@ -465,25 +471,6 @@ impl Core {
         self.conn(slot).map_or(0, |conn| conn.out.pending())
     }
 
-    /// New settings, from a reload.
-    pub fn reload(&mut self, settings: Arc<Settings>) {
-        let info_changed = settings.identity != self.settings.identity
-            || settings.max_payload != self.settings.max_payload;
-        let before = Arc::clone(&self.settings.auth);
-        let auth_changed = !Arc::ptr_eq(&settings.auth, &before);
-        self.settings = settings;
-        let slots: Vec<u32> = self.slots().collect();
-        for slot in slots {
-            if auth_changed {
-                self.recheck_identity(slot, &before);
-            }
-            if info_changed {
-                self.send_info_update(slot);
-            }
-            self.schedule(slot);
-        }
-    }
-
     /// Enters lame duck mode: tells the clients.
     pub fn enter_lame_duck(&mut self) {
         self.lame_duck = true;
@@ -493,7 +480,7 @@ impl Core {
         }
     }
 
-    fn send_info_update(&mut self, slot: u32) {
+    pub(super) fn send_info_update(&mut self, slot: u32) {
         if self
             .conn(slot)
             .is_some_and(|c| c.async_info && c.greeted && c.phase == Phase::Open)
@@ -510,6 +497,15 @@ impl Core {
             self.close(slot, CloseReason::ServerShutdown, CloseMode::AfterFlush);
         }
         slot.is_some()
+    }
+
+    /// Reads from no connection any more: what was accepted until now is all
+    /// that is still delivered. [`Core::shut_down`] follows.
+    pub fn stop_reading(&mut self) {
+        let slots: Vec<u32> = self.slots().collect();
+        for slot in slots {
+            self.pause(slot, pause::STOP);
+        }
     }
 
     /// Closes all connections after what waits for them is sent.

@@ -24,11 +24,10 @@ fn render_for(
         Some(header_len) if !conn.headers => {
             let payload = &message.body[header_len..];
             let reply = message.reply;
-            let headless = message.headless.get_or_insert_with(|| {
-                let mut tail = Vec::with_capacity(payload.len() + reply.len() + 16);
-                render::plain_tail(&mut tail, reply, payload);
-                tail
-            });
+            let headless = &mut message.headless;
+            if headless.is_empty() {
+                render::plain_tail(headless, reply, payload);
+            }
             conn.out
                 .append(pool, [b"MSG ", subject, b" ", sid, headless]);
             payload.len()

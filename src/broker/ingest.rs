@@ -1,6 +1,6 @@
 //! Received bytes become commands, commands become actions.
 
-use super::auth::{AuthConfig, Credentials, Decision, Identity};
+use super::auth::{Credentials, Decision, Identity};
 use super::close::CloseReason;
 use super::connection::{Phase, pause};
 use super::core::{Core, InfoKind};
@@ -188,6 +188,13 @@ impl Core {
             self.refuse_credentials(slot);
             return;
         }
+        if matches!(
+            command,
+            Command::Subscribe { .. } | Command::Unsubscribe { .. }
+        ) {
+            // What an earlier message of this read finished is finished for them.
+            self.settle_finished();
+        }
         match command {
             Command::Publish(publish) => self.publish(slot, &publish),
             Command::Ping => self.on_ping(slot),
@@ -317,7 +324,7 @@ impl Core {
         self.close(slot, CloseReason::ProtocolViolation, CloseMode::AfterFlush);
     }
 
-    fn refuse_credentials(&mut self, slot: u32) {
+    pub(super) fn refuse_credentials(&mut self, slot: u32) {
         self.close_with_error(
             slot,
             ErrorText::AuthorizationViolation,
@@ -393,59 +400,6 @@ impl Core {
         true
     }
 
-    /// After a reload of the users: who is no longer among them, or has another
-    /// password now, is closed; the others get their new permissions.
-    pub(super) fn recheck_identity(&mut self, slot: u32, before: &AuthConfig) {
-        let auth = Arc::clone(&self.settings.auth);
-        let Some(conn) = self.conn_mut(slot) else {
-            return;
-        };
-        let verifying = conn.phase == Phase::Verifying;
-        let user = match (conn.phase, &conn.options) {
-            (Phase::Unauthenticated | Phase::Closing, _) => return,
-            (Phase::Verifying, Some(options)) => &*options.user,
-            _ => conn.identity.as_ref().map_or("", |identity| &identity.user),
-        };
-        match auth.still_accepts(before, user) {
-            // Who it is if the password proves right.
-            Some(identity) if verifying => conn.identity = Some(identity),
-            Some(identity) => {
-                conn.set_identity(identity);
-                self.recheck_subscriptions(slot);
-            }
-            None => self.refuse_credentials(slot),
-        }
-    }
-
-    fn recheck_subscriptions(&mut self, slot: u32) {
-        let Some(conn) = self.conn(slot) else {
-            return;
-        };
-        let ids: Vec<SubId> = conn.sids.iter().map(|&id| SubId(id)).collect();
-        let account = conn.account;
-        for id in ids {
-            let sub = self.subs.get(id);
-            let subject = self.accounts[usize::from(account)]
-                .subject(sub.pattern)
-                .to_vec();
-            let queue = self.queues.name(sub.queue).to_vec();
-            match self.may_subscribe(slot, &subject, &queue) {
-                SubscribeVerdict::Denied => {
-                    self.remove_subscription(slot, id);
-                    self.reply_violation(
-                        slot,
-                        &PermissionsViolation::Subscribe {
-                            subject: &subject,
-                            queue: &queue,
-                        },
-                    );
-                }
-                SubscribeVerdict::Allowed => self.subs.get_mut(id).filtered = false,
-                SubscribeVerdict::AllowedFiltered => self.subs.get_mut(id).filtered = true,
-            }
-        }
-    }
-
     fn on_ping(&mut self, slot: u32) {
         if self.settings.trace {
             self.trace_out(slot, b"PONG\r\n");
@@ -460,14 +414,14 @@ impl Core {
             conn.greeted = true;
         }
         let waits = conn.gate.is_some() || conn.interest_sequence > applied;
-        let mut lines = b"PONG\r\n".to_vec();
-        if greet {
-            lines.extend_from_slice(&self.render_info(slot, InfoKind::AfterConnect));
-        }
         if waits {
-            self.hold(slot, &lines);
+            self.hold(slot, b"PONG\r\n");
         } else {
-            self.reply(slot, &lines);
+            self.reply(slot, b"PONG\r\n");
+        }
+        if greet {
+            let info = self.render_info(slot, InfoKind::AfterConnect);
+            self.reply(slot, &info);
         }
     }
 
@@ -482,7 +436,12 @@ impl Core {
         }
     }
 
-    fn may_subscribe(&self, slot: u32, subject: &[u8], queue: &[u8]) -> SubscribeVerdict {
+    pub(super) fn may_subscribe(
+        &self,
+        slot: u32,
+        subject: &[u8],
+        queue: &[u8],
+    ) -> SubscribeVerdict {
         match self.conn(slot).and_then(|c| c.permissions.as_deref()) {
             None => SubscribeVerdict::Allowed,
             Some(permissions) => {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::core::CoreId;
+use super::frugal;
 use super::subscriptions::{NO_QUEUE, NO_SUB, QueueId, SubId, Subscriptions};
 use crate::subject::{Index, IndexFull, PatternId};
 
@@ -146,8 +147,8 @@ impl Account {
 
     fn state(&mut self, id: PatternId) -> &mut PatternState {
         let at = id.0 as usize;
-        if at >= self.patterns.len() {
-            self.patterns.resize(at + 1, UNUSED);
+        while at >= self.patterns.len() {
+            frugal::push(&mut self.patterns, UNUSED);
         }
         &mut self.patterns[at]
     }
@@ -265,7 +266,7 @@ impl Account {
                     at
                 }
                 None => {
-                    self.shares.push(share);
+                    frugal::push(&mut self.shares, share);
                     self.shares.len() as u32 - 1
                 }
             };

@@ -17,7 +17,9 @@
 //! | `mesh`, `wire` | what cores say to each other, and its encoding |
 //! | `output`, `sid` | memory layout of waiting output and of sids |
 //! | `stall` | slow consumers and back-pressure |
+//! | `frugal` | how arrays of millions of entries grow |
 //! | `timers` | pings, stale connections, deadlines |
+//! | `reload` | new settings while connections are open |
 //! | `close` | how and why a connection ends |
 //! | `auth`, `permissions` | who may connect, and what they may do |
 
@@ -27,12 +29,14 @@ pub mod connection;
 pub mod core;
 mod deliver;
 pub mod effect;
+mod frugal;
 mod ingest;
 pub mod interest;
 mod mesh;
 pub mod output;
 pub mod permissions;
 mod publish;
+mod reload;
 pub mod route;
 pub mod settings;
 pub mod sid;
@@ -41,6 +45,8 @@ mod stall;
 pub mod subscriptions;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod trace;
 pub mod wire;

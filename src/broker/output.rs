@@ -17,6 +17,8 @@ pub const LARGE_CHUNK_BYTES: usize = 64 * 1024;
 pub const POOLED_SMALL_CHUNKS_MAX: usize = 1024;
 /// See [`POOLED_SMALL_CHUNKS_MAX`]; 64 of 64 KiB are 4 MiB a core.
 pub const POOLED_LARGE_CHUNKS_MAX: usize = 64;
+/// Lists of the segments of large sends that a core keeps for reuse.
+const POOLED_LISTS_MAX: usize = 64;
 /// Chunks handed to the allocator per turn, so that cutting off a reader with
 /// a long backlog does not stop the core while megabytes are unmapped.
 const FREED_PER_TURN: usize = 4;
@@ -82,6 +84,8 @@ impl Batch {
 pub struct ChunkPool {
     small: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
+    /// For [`Batch::rest`]; empty.
+    lists: Vec<Vec<Segment>>,
     /// Output of connections that were cut off, freed a little each turn.
     graveyard: VecDeque<Segment>,
 }
@@ -118,8 +122,15 @@ impl ChunkPool {
     /// Takes back what a completed send carried.
     pub fn recycle(&mut self, batch: Batch) {
         self.give(batch.first);
-        for segment in batch.rest {
+        let mut list = batch.rest;
+        if list.capacity() == 0 {
+            return;
+        }
+        for segment in list.drain(..) {
             self.give(segment);
+        }
+        if self.lists.len() < POOLED_LISTS_MAX {
+            self.lists.push(list);
         }
     }
 
@@ -279,7 +290,7 @@ impl OutQueue {
     }
 
     /// The next batch to send, unless one is under way or there is nothing.
-    pub fn take_batch(&mut self) -> Option<Batch> {
+    pub fn take_batch(&mut self, pool: &mut ChunkPool) -> Option<Batch> {
         if self.is_sending() || !self.has_output() {
             return None;
         }
@@ -312,6 +323,9 @@ impl OutQueue {
                 None => break,
             };
             batch.len += next.as_slice().len();
+            if batch.rest.capacity() == 0 {
+                batch.rest = pool.lists.pop().unwrap_or_default();
+            }
             batch.rest.push(next);
         }
         self.in_flight = batch.len;
@@ -355,8 +369,8 @@ mod tests {
         }
         assert_eq!(out.pending(), expected.len());
         let mut sent = Vec::new();
-        while let Some(batch) = out.take_batch() {
-            assert!(out.take_batch().is_none(), "one send at a time");
+        while let Some(batch) = out.take_batch(&mut pool) {
+            assert!(out.take_batch(&mut pool).is_none(), "one send at a time");
             sent.extend(batch.to_vec());
             pool.recycle(batch);
             out.completed();
@@ -379,7 +393,7 @@ mod tests {
             expected.push(b'|');
         }
         let mut sent = Vec::new();
-        while let Some(batch) = out.take_batch() {
+        while let Some(batch) = out.take_batch(&mut pool) {
             sent.extend(batch.to_vec());
             out.completed();
         }
@@ -391,7 +405,7 @@ mod tests {
         let mut pool = ChunkPool::default();
         let mut out = OutQueue::default();
         out.push(&mut pool, b"PONG\r\n");
-        let batch = out.take_batch().expect("output");
+        let batch = out.take_batch(&mut pool).expect("output");
         pool.recycle(batch);
         out.completed();
         assert_eq!(out.tail.capacity(), 0);

@@ -40,8 +40,8 @@ pub(super) struct Message<'a> {
     pub tail: &'a [u8],
     /// The tail, once several connections reference it.
     pub shared: Option<Bytes>,
-    /// The tail for subscribers without header support, once one needed it.
-    pub headless: Option<Vec<u8>>,
+    /// The tail for subscribers without header support; empty until one needs it.
+    pub headless: Vec<u8>,
     /// The publisher's connection id.
     pub origin: u64,
     /// The connection that must not receive it, because its echo is off.
@@ -130,15 +130,24 @@ impl Core {
             body: publish.body,
             tail,
             shared: None,
-            headless: None,
+            headless: self.take_headless(),
             origin,
             excluded: (!echo).then_some(slot),
             hops: 0,
         };
         self.route(slot, hint, &mut message);
+        self.headless = message.headless;
         if scratch.capacity() > 0 {
             self.scratch = scratch;
         }
+    }
+
+    /// Memory for [`Message::headless`], reused from message to message.
+    #[inline]
+    fn take_headless(&mut self) -> Vec<u8> {
+        let mut headless = std::mem::take(&mut self.headless);
+        headless.clear();
+        headless
     }
 
     /// Checks that only some publishers or subjects need. Returns whether the
@@ -399,7 +408,7 @@ impl Core {
             body: &tail[body_at..tail.len() - 2],
             tail,
             shared: None,
-            headless: None,
+            headless: self.take_headless(),
             origin: record.origin,
             excluded,
             hops: record.hops,
@@ -425,6 +434,7 @@ impl Core {
         }
         self.count_deliveries(&outcome);
         self.routes.put(at, route);
+        self.headless = message.headless;
         if outcome.slow && outcome.healthy_reader.is_none() {
             self.report_slow(from, record.origin);
         }
@@ -480,7 +490,8 @@ impl Core {
         let Some(id) = found else {
             return;
         };
-        let mut line = Vec::with_capacity(128);
+        let mut line = std::mem::take(&mut self.status_line);
+        line.clear();
         headers::render_no_responders(&mut line, message.reply, self.subs.sid(id), message.subject);
         if let Some(conn) = self.conns[slot as usize].as_deref_mut() {
             conn.out.push(&mut self.pool, &line);
@@ -490,6 +501,7 @@ impl Core {
             }
             self.mark_dirty(slot);
         }
+        self.status_line = line;
     }
 
     /// Publishes a message of the server itself to one connection's subscription.
@@ -522,7 +534,7 @@ impl Core {
             body,
             tail: &tail,
             shared: None,
-            headless: None,
+            headless: Vec::new(),
             origin: 0,
             excluded: None,
             hops: 0,

@@ -13,9 +13,11 @@ pub const CACHED_ROUTES_MAX: usize = 16 * 1024;
 /// Routes with more targets than this are resolved again for each message:
 /// compared with delivering to all of them, matching costs nothing.
 pub const CACHED_TARGETS_MAX: usize = 4096;
-/// Targets of all cached routes together; beyond it the cache starts anew.
-/// 4 MiB a core.
-pub const CACHED_TARGETS_TOTAL_MAX: usize = 1024 * 1024;
+/// Memory of all cached routes together, in bytes; beyond it the cache starts anew.
+pub const CACHED_ROUTES_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Targets that a cached route may have room for beyond twice what it holds:
+/// memory is kept for reuse, but not that of a large fan-out for a small one.
+const SPARE_TARGETS_MAX: usize = 16;
 /// Longest subject that is cached, in bytes.
 pub const CACHED_SUBJECT_BYTES_MAX: usize = 256;
 
@@ -101,6 +103,46 @@ impl Route {
         self.locals.is_empty() && self.cores == 0 && self.groups.is_empty()
     }
 
+    /// Gives back memory that is out of proportion to what the route holds.
+    fn trim(&mut self) {
+        let wasteful = |capacity: usize, len: usize| capacity > 2 * len + SPARE_TARGETS_MAX;
+        if wasteful(self.locals.capacity(), self.locals.len()) {
+            self.locals.shrink_to_fit();
+        }
+        if wasteful(
+            self.groups.capacity() + self.spare.capacity(),
+            self.groups.len(),
+        ) {
+            self.groups.shrink_to_fit();
+            self.spare = Vec::new();
+        }
+        for group in self.groups.iter_mut().chain(&mut self.spare) {
+            if wasteful(group.local.capacity(), group.local.len()) {
+                group.local.shrink_to_fit();
+            }
+            if wasteful(group.remote.capacity(), group.remote.len()) {
+                group.remote.shrink_to_fit();
+            }
+        }
+    }
+
+    /// Memory in use, what is kept for reuse included.
+    fn memory_bytes(&self) -> usize {
+        let group = |group: &Group| {
+            group.local.capacity() * size_of::<SubId>()
+                + group.remote.capacity() * size_of::<(CoreId, u32)>()
+        };
+        size_of::<Self>()
+            + self.locals.capacity() * size_of::<SubId>()
+            + (self.groups.capacity() + self.spare.capacity()) * size_of::<Group>()
+            + self
+                .groups
+                .iter()
+                .chain(&self.spare)
+                .map(group)
+                .sum::<usize>()
+    }
+
     fn targets(&self) -> usize {
         self.locals.len()
             + self
@@ -118,8 +160,10 @@ struct Entry {
     generation: u64,
     /// Used since the clock hand passed.
     used: bool,
-    /// Empty while it is being delivered.
+    /// `None` while it is being delivered.
     route: Option<Box<Route>>,
+    /// Memory of the route, as counted in [`RouteCache::bytes`].
+    bytes: usize,
 }
 
 /// Routes by subject, bounded, with second-chance eviction.
@@ -129,10 +173,10 @@ pub struct RouteCache {
     entries: Vec<Entry>,
     free: Vec<u32>,
     hand: usize,
-    /// Targets of all routes together.
-    targets: usize,
-    /// For routes that are not cached.
-    scratch: Box<Route>,
+    /// Memory of all routes together, those of free places included.
+    bytes: usize,
+    /// For routes that are not cached; `None` while it is being delivered.
+    scratch: Option<Box<Route>>,
     pub hits: u64,
     pub misses: u64,
 }
@@ -162,8 +206,8 @@ impl RouteCache {
             entries: Vec::new(),
             free: Vec::new(),
             hand: 0,
-            targets: 0,
-            scratch: Box::default(),
+            bytes: 0,
+            scratch: None,
             hits: 0,
             misses: 0,
         }
@@ -242,15 +286,44 @@ impl RouteCache {
                 return RouteRef(at);
             }
             self.misses += 1;
-            entry.generation = account.generation;
-            entry
-                .route
-                .get_or_insert_default()
-                .resolve(me, account, subs, subject);
-            return RouteRef(at);
+            return self.resolve_again(at, me, account, subs, subject);
         }
         self.misses += 1;
         self.insert(me, account_id, account, subs, subject, hash)
+    }
+
+    /// Brings a cached route up to date. It may have outgrown the cache.
+    fn resolve_again(
+        &mut self,
+        at: u32,
+        me: CoreId,
+        account: &Account,
+        subs: &Subscriptions,
+        subject: &[u8],
+    ) -> RouteRef {
+        let entry = &mut self.entries[at as usize];
+        entry.generation = account.generation;
+        let route = entry.route.get_or_insert_default();
+        route.resolve(me, account, subs, subject);
+        route.trim();
+        let bytes = route.memory_bytes();
+        let fits = route.targets() <= CACHED_TARGETS_MAX;
+        self.bytes = self.bytes - entry.bytes + bytes;
+        entry.bytes = bytes;
+        if fits && self.bytes <= CACHED_ROUTES_BYTES_MAX {
+            return RouteRef(at);
+        }
+        self.scratch = entry.route.take();
+        if fits {
+            self.clear();
+        } else {
+            self.bytes -= bytes;
+            entry.bytes = 0;
+            self.evict(at);
+            self.entries[at as usize].subject.clear();
+            self.free.push(at);
+        }
+        SCRATCH
     }
 
     fn insert(
@@ -262,14 +335,15 @@ impl RouteCache {
         subject: &[u8],
         hash: u64,
     ) -> RouteRef {
-        self.scratch.resolve(me, account, subs, subject);
-        if subject.len() > CACHED_SUBJECT_BYTES_MAX || self.scratch.targets() > CACHED_TARGETS_MAX {
+        let scratch = self.scratch.get_or_insert_default();
+        scratch.resolve(me, account, subs, subject);
+        if subject.len() > CACHED_SUBJECT_BYTES_MAX || scratch.targets() > CACHED_TARGETS_MAX {
             return SCRATCH;
         }
-        self.targets += self.scratch.targets();
-        if self.targets > CACHED_TARGETS_TOTAL_MAX {
+        scratch.trim();
+        let bytes = scratch.memory_bytes();
+        if self.bytes + bytes > CACHED_ROUTES_BYTES_MAX {
             self.clear();
-            self.targets = self.scratch.targets();
         }
         let at = self.place();
         let entry = &mut self.entries[at as usize];
@@ -278,7 +352,9 @@ impl RouteCache {
         entry.account = account_id;
         entry.generation = account.generation;
         entry.used = false;
-        std::mem::swap(entry.route.get_or_insert_default(), &mut self.scratch);
+        std::mem::swap(&mut entry.route, &mut self.scratch);
+        self.bytes = self.bytes - entry.bytes + bytes;
+        entry.bytes = bytes;
         let (entries, hasher) = (&self.entries, &self.hash);
         self.table.insert_unique(hash, at, |&at| {
             let entry = &entries[at as usize];
@@ -299,6 +375,7 @@ impl RouteCache {
                 generation: 0,
                 used: false,
                 route: None,
+                bytes: 0,
             });
             return self.entries.len() as u32 - 1;
         }
@@ -319,6 +396,7 @@ impl RouteCache {
         self.entries.clear();
         self.free.clear();
         self.hand = 0;
+        self.bytes = 0;
     }
 
     fn evict(&mut self, at: u32) {
@@ -349,7 +427,7 @@ impl RouteCache {
     pub fn take(&mut self, at: RouteRef) -> Box<Route> {
         match self.entries.get_mut(at.0 as usize) {
             Some(entry) => entry.route.take().unwrap_or_default(),
-            None => std::mem::take(&mut self.scratch),
+            None => self.scratch.take().unwrap_or_default(),
         }
     }
 
@@ -358,7 +436,7 @@ impl RouteCache {
     pub fn put(&mut self, at: RouteRef, route: Box<Route>) {
         match self.entries.get_mut(at.0 as usize) {
             Some(entry) => entry.route = Some(route),
-            None => self.scratch = route,
+            None => self.scratch = Some(route),
         }
     }
 }

@@ -22,6 +22,7 @@ use super::core::{Core, CoreId, Deferred};
 use super::effect::{CloseMode, LogLevel};
 use super::publish::Outcome;
 use super::route::RouteRef;
+use super::subscriptions::SubId;
 
 /// Longest pause of a publisher whose readers are on its own core.
 pub const STALL_NANOS_MAX: u64 = 250_000_000;
@@ -167,15 +168,33 @@ impl Core {
     pub(super) fn settle_deferred(&mut self) {
         while let Some(deferred) = self.deferred.pop() {
             match deferred {
-                Deferred::Finished(id) => {
-                    let sub = self.subs.get(id);
-                    if !sub.dead && self.subs.limit(id).is_some_and(|max| sub.delivered >= max) {
-                        let slot = sub.conn;
-                        self.remove_subscription(slot, id);
-                    }
-                }
+                Deferred::Finished(id) => self.finish(id),
                 Deferred::Overflow(slot) => self.cut_off(slot),
             }
+        }
+    }
+
+    /// Ends the subscriptions that had their last message, and nothing else.
+    pub(super) fn settle_finished(&mut self) {
+        if self.deferred.is_empty() {
+            return;
+        }
+        let mut deferred = std::mem::take(&mut self.deferred);
+        deferred.retain(|deferred| match *deferred {
+            Deferred::Finished(id) => {
+                self.finish(id);
+                false
+            }
+            Deferred::Overflow(_) => true,
+        });
+        self.deferred = deferred;
+    }
+
+    fn finish(&mut self, id: SubId) {
+        let sub = self.subs.get(id);
+        if !sub.dead && self.subs.limit(id).is_some_and(|max| sub.delivered >= max) {
+            let slot = sub.conn;
+            self.remove_subscription(slot, id);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::frugal;
 use super::sid::Sid;
 use crate::subject::PatternId;
 
@@ -87,7 +88,7 @@ impl Subscriptions {
                 SubId(id)
             }
             None => {
-                self.slab.push(sub);
+                frugal::push(&mut self.slab, sub);
                 SubId(self.slab.len() as u32 - 1)
             }
         };

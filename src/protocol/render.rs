@@ -18,6 +18,8 @@ pub enum PermissionsViolation<'a> {
     Reply { reply: &'a [u8] },
     /// The subject may not be subscribed to; `queue` is empty for a plain subscription.
     Subscribe { subject: &'a [u8], queue: &'a [u8] },
+    /// A subscription was ended because, since a reload, it may not be.
+    Removed { subject: &'a [u8], sid: &'a [u8] },
     /// The subject has more than `max_sub_tokens` tokens.
     TooManyTokens { subject: &'a [u8] },
 }
@@ -49,6 +51,13 @@ pub fn permissions_violation(out: &mut Vec<u8>, violation: &PermissionsViolation
                 out.extend_from_slice(b" using queue ");
                 push_quoted(out, queue);
             }
+        }
+        PermissionsViolation::Removed { subject, sid } => {
+            out.extend_from_slice(b"Subscription to ");
+            push_quoted(out, subject);
+            out.extend_from_slice(b" (sid ");
+            push_quoted(out, sid);
+            out.push(b')');
         }
         PermissionsViolation::TooManyTokens { subject } => {
             out.extend_from_slice(b"Subscription to ");

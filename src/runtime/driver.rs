@@ -369,9 +369,23 @@ impl Driver {
         }
     }
 
+    /// First step of stopping: nothing more is accepted.
+    pub fn stop_reading(&mut self) {
+        self.stop_listening();
+        self.core.stop_reading();
+    }
+
+    /// Takes what other cores sent. Returns whether nothing waits to be sent to them.
+    pub fn has_settled(&mut self) -> bool {
+        self.receive_from_cores();
+        (0..self.to.len()).all(|to| self.core.outbox(CoreId(to as u8)).is_empty())
+    }
+
     /// Ends the loop once all connections are gone.
     pub fn stop(&mut self) {
         self.stop_listening();
+        // Sent before this call, and perhaps after the turn looked.
+        self.receive_from_cores();
         self.core.shut_down();
         self.stopping = true;
     }

@@ -85,6 +85,14 @@ impl Tag {
     }
 }
 
+fn zone(options: &LogOptions) -> TimeZone {
+    if options.time_utc {
+        TimeZone::UTC
+    } else {
+        TimeZone::system()
+    }
+}
+
 impl Logger {
     /// Opens the log.
     ///
@@ -95,11 +103,7 @@ impl Logger {
             sink: open_sink(options)?,
             options: options.clone(),
             pid: std::process::id(),
-            zone: if options.time_utc {
-                TimeZone::UTC
-            } else {
-                TimeZone::system()
-            },
+            zone: zone(options),
         })
     }
 
@@ -113,9 +117,7 @@ impl Logger {
             self.sink = open_sink(options)?;
         }
         self.options = options.clone();
-        if options.time_utc {
-            self.zone = TimeZone::UTC;
-        }
+        self.zone = zone(options);
         Ok(())
     }
 

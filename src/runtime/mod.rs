@@ -30,6 +30,7 @@ pub mod signal_process;
 mod signals;
 mod sleep_flag;
 pub mod spin;
+mod stopping;
 mod submission;
 
 /// The atomics of [`sleep_flag`], by a name that its loom model can replace.

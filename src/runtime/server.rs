@@ -28,7 +28,7 @@ use super::preflight::{self, PreflightError};
 use super::process::CpuMeter;
 use super::signals::{self, Signal};
 use super::spin::Spin;
-use super::{files, http_server, identity, settings};
+use super::{files, http_server, identity, settings, stopping};
 use crate::broker::auth::AuthConfig;
 use crate::broker::core::CORES_MAX;
 use crate::broker::{Core, CoreId, ServerIdentity, Settings};
@@ -669,6 +669,7 @@ impl Server {
                 driver.reload(settings, max_connections, spin);
             }));
         }
+        self.close_surplus(&options);
         if options.pid_file != self.options.pid_file
             && !options.pid_file.is_empty()
             && let Err(error) = files::write_pid(&options.pid_file)
@@ -688,6 +689,32 @@ impl Server {
         );
         self.options = options;
         Ok(())
+    }
+
+    /// Closes connections until no more are open than new options allow.
+    fn close_surplus(&mut self, options: &Options) {
+        if options.max_connections == self.options.max_connections {
+            return;
+        }
+        let Some(max) = settings::max_connections(options).filter(|&max| max > 0) else {
+            return;
+        };
+        let surplus = self.gatherer.loads.total().saturating_sub(max);
+        if surplus == 0 {
+            return;
+        }
+        let mut left = surplus;
+        let cores = self.cores.len();
+        for (number, core) in self.cores.iter().enumerate() {
+            // New connections are spread evenly, and so are those that go.
+            let share = left.div_ceil(cores - number);
+            left -= share;
+            core.call(Box::new(move |driver| driver.core.close_surplus(share)));
+        }
+        self.log.line(
+            Tag::Info,
+            &format!("Closed {surplus} connections to fall within max_connections"),
+        );
     }
 
     /// Returns whether the server can stop at once, having no clients.
@@ -750,9 +777,7 @@ impl Server {
     /// Has the cores send what waits, and ends.
     fn stop(mut self) {
         self.log.line(Tag::Info, "Initiating Shutdown...");
-        for core in &self.cores {
-            core.call(Box::new(Driver::stop));
-        }
+        stopping::stop(&self.cores);
         let deadline = Instant::now() + STOP_PATIENCE;
         while self.cores_running > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -772,8 +797,10 @@ impl Server {
                 let _ = thread.join();
             }
         }
-        while let Some(ControlEvent::Log { level, line }) = self.events.next(Some(Duration::ZERO)) {
-            self.log.line(level.into(), &line);
+        while let Some(event) = self.events.next(Some(Duration::ZERO)) {
+            if let ControlEvent::Log { level, line } = event {
+                self.log.line(level.into(), &line);
+            }
         }
         for path in [
             (!self.options.pid_file.is_empty()).then(|| self.options.pid_file.clone().into()),

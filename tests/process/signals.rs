@@ -17,21 +17,27 @@ fn term_and_int_end_the_server_with_status_0() {
 
 #[test]
 fn a_shutdown_loses_no_message_already_accepted() {
-    const MESSAGES: usize = 2000;
+    const MESSAGES: usize = 8000;
     let mut server = Server::builder().cores(2).start();
-    let mut subscriber = Client::ready(server.addr());
-    subscriber.send("SUB a 1\r\n");
-    subscriber.flush();
-    let mut publisher = Client::ready(server.addr());
-    for i in 0..MESSAGES {
-        publisher.publish("a", i.to_string());
+    // On both cores; the burst fills the ring between them.
+    let mut subscribers: Vec<Client> = (0..4).map(|_| Client::ready(server.addr())).collect();
+    for subscriber in &mut subscribers {
+        subscriber.send("SUB a 1\r\n");
+        subscriber.flush();
     }
+    let burst: String = (0..MESSAGES)
+        .map(|i| format!("PUB a 100\r\n{i:0100}\r\n"))
+        .collect();
+    let mut publisher = Client::ready(server.addr());
+    publisher.send(burst);
     publisher.flush();
     server.signal("TERM");
-    for i in 0..MESSAGES {
-        assert_eq!(subscriber.msg().text(), i.to_string());
+    for subscriber in &mut subscribers {
+        for i in 0..MESSAGES {
+            assert_eq!(subscriber.msg().text(), format!("{i:0100}"));
+        }
+        subscriber.expect_closed();
     }
-    subscriber.expect_closed();
     assert_eq!(server.wait_exit().code(), Some(0));
 }
 

@@ -1,0 +1,239 @@
+//! New settings while connections are open.
+
+use std::sync::Arc;
+
+use super::auth::AuthConfig;
+use super::close::CloseReason;
+use super::connection::Phase;
+use super::core::Core;
+use super::effect::{Effect, LogLevel};
+use super::permissions::SubscribeVerdict;
+use super::publish::quoted;
+use super::settings::Settings;
+use super::subscriptions::SubId;
+use crate::protocol::ErrorText;
+use crate::protocol::render::PermissionsViolation;
+
+impl Core {
+    /// New settings, from a reload.
+    pub fn reload(&mut self, settings: Arc<Settings>) {
+        let info_changed = settings.identity != self.settings.identity
+            || settings.max_payload != self.settings.max_payload;
+        let before = Arc::clone(&self.settings.auth);
+        let auth_changed = !Arc::ptr_eq(&settings.auth, &before);
+        self.settings = settings;
+        let slots: Vec<u32> = self.slots().collect();
+        for slot in slots {
+            if auth_changed {
+                self.recheck_identity(slot, &before);
+            }
+            if info_changed {
+                self.send_info_update(slot);
+            }
+            self.schedule(slot);
+        }
+    }
+
+    /// Closes `count` connections, the newest first, because fewer are allowed now.
+    pub fn close_surplus(&mut self, count: usize) {
+        let mut newest: Vec<(u64, u32)> = self
+            .slots()
+            .filter_map(|slot| Some((self.conn(slot)?.cid, slot)))
+            .collect();
+        newest.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, slot) in newest.into_iter().take(count) {
+            self.log_connection(LogLevel::Error, slot, "maximum connections exceeded");
+            self.close_with_error(
+                slot,
+                ErrorText::MaxConnections,
+                CloseReason::MaxConnectionsExceeded,
+            );
+        }
+    }
+
+    /// After a reload of the users: who is no longer among them, or has another
+    /// password now, is closed; the others get their new permissions.
+    fn recheck_identity(&mut self, slot: u32, before: &AuthConfig) {
+        let auth = Arc::clone(&self.settings.auth);
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
+        let verifying = conn.phase == Phase::Verifying;
+        let user = match (conn.phase, &conn.options) {
+            (Phase::Unauthenticated | Phase::Closing, _) => return,
+            (Phase::Verifying, Some(options)) => &*options.user,
+            _ => conn.identity.as_ref().map_or("", |identity| &identity.user),
+        };
+        match auth.still_accepts(before, user) {
+            // Who it is if the password proves right.
+            Some(identity) if verifying => conn.identity = Some(identity),
+            Some(identity) => {
+                conn.set_identity(identity);
+                self.recheck_subscriptions(slot);
+            }
+            None => {
+                let who = format!("authentication error - User {user:?}");
+                self.log_connection(LogLevel::Error, slot, &who);
+                self.refuse_credentials(slot);
+            }
+        }
+    }
+
+    fn recheck_subscriptions(&mut self, slot: u32) {
+        let Some(conn) = self.conn(slot) else {
+            return;
+        };
+        let ids: Vec<SubId> = conn.sids.iter().map(|&id| SubId(id)).collect();
+        let account = conn.account;
+        for id in ids {
+            let sub = self.subs.get(id);
+            let subject = self.accounts[usize::from(account)]
+                .subject(sub.pattern)
+                .to_vec();
+            let queue = self.queues.name(sub.queue).to_vec();
+            match self.may_subscribe(slot, &subject, &queue) {
+                SubscribeVerdict::Denied => {
+                    let sid = self.subs.sid(id).to_vec();
+                    self.remove_subscription(slot, id);
+                    self.log_removed(slot, &subject, &sid);
+                    let (subject, sid) = (&subject[..], &sid[..]);
+                    self.reply_violation(slot, &PermissionsViolation::Removed { subject, sid });
+                }
+                SubscribeVerdict::Allowed => self.subs.get_mut(id).filtered = false,
+                SubscribeVerdict::AllowedFiltered => self.subs.get_mut(id).filtered = true,
+            }
+        }
+    }
+
+    /// In nats-server's words.
+    fn log_removed(&mut self, slot: u32, subject: &[u8], sid: &[u8]) {
+        let user = self
+            .conn(slot)
+            .and_then(|conn| conn.identity.as_ref())
+            .map_or_else(|| "N/A".to_owned(), |i| format!("User {:?}", i.user));
+        let (subject, sid) = (quoted(subject), quoted(sid));
+        let line = format!("Removed sub {subject} (sid {sid}) for {user} - not authorized");
+        let level = LogLevel::Info;
+        self.effects.push(Effect::Log { level, line });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::auth::{AuthRules, UserRule};
+    use super::super::permissions::{PermissionRules, SubjectRules};
+    use super::super::testing::{Bench, settings};
+    use super::*;
+
+    fn user(name: &str, password: &str) -> UserRule {
+        UserRule {
+            name: name.to_owned(),
+            password: password.to_owned(),
+            permissions: None,
+        }
+    }
+
+    fn with(users: Vec<UserRule>) -> Settings {
+        let rules = AuthRules {
+            users,
+            ..AuthRules::default()
+        };
+        Settings {
+            auth: Arc::new(AuthConfig::new(&rules).expect("valid rules")),
+            ..settings()
+        }
+    }
+
+    fn login(bench: &mut Bench, name: &str) -> u32 {
+        let slot = bench.accept();
+        let line = format!(
+            "CONNECT {{\"user\":\"{name}\",\"pass\":\"x\",\"verbose\":false,\"pedantic\":false}}\r\n"
+        );
+        bench.receive(slot, line.as_bytes());
+        assert_eq!(bench.phase(slot), Some(Phase::Open));
+        bench.output(slot);
+        slot
+    }
+
+    #[test]
+    fn users_that_are_gone_or_changed_are_closed_and_others_lose_what_they_may_not_have() {
+        let names = ["stays", "goes", "changes", "shrinks"];
+        let before = names.map(|name| user(name, "x")).to_vec();
+        let mut bench = Bench::new(1, with(before));
+        let [stays, goes, changes, shrinks] = names.map(|name| login(&mut bench, name));
+        bench.receive(shrinks, b"SUB foo 7\r\nSUB bar 8\r\n");
+
+        let mut limited = user("shrinks", "x");
+        limited.permissions = Some(PermissionRules {
+            subscribe: Some(SubjectRules {
+                deny: vec!["foo".to_owned()],
+                ..SubjectRules::default()
+            }),
+            ..PermissionRules::default()
+        });
+        let after = vec![user("stays", "x"), user("changes", "y"), limited];
+        bench.core.reload(Arc::new(with(after)));
+
+        assert_eq!(bench.output(stays), "");
+        for slot in [goes, changes] {
+            assert_eq!(bench.phase(slot), Some(Phase::Closing));
+            assert_eq!(bench.output(slot), "-ERR 'Authorization Violation'\r\n");
+        }
+        assert_eq!(
+            bench.output(shrinks),
+            "-ERR 'Permissions Violation for Subscription to \"foo\" (sid \"7\")'\r\n"
+        );
+        bench.receive(stays, b"PUB foo 1\r\na\r\nPUB bar 1\r\nb\r\n");
+        assert_eq!(bench.output(shrinks), "MSG bar 8 1\r\nb\r\n");
+    }
+
+    #[test]
+    fn a_password_being_checked_meets_the_new_rules() {
+        /// A form that bcrypt accepts; nobody knows a password for it.
+        const HASH: &str = "$2a$11$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyzABCDC";
+        let mut bench = Bench::new(1, with(vec![user("a", HASH), user("b", HASH)]));
+        let slots = ["a", "b"].map(|name| {
+            let slot = bench.accept();
+            let line = format!("CONNECT {{\"user\":\"{name}\",\"pass\":\"x\"}}\r\n");
+            bench.receive(slot, line.as_bytes());
+            assert_eq!(bench.phase(slot), Some(Phase::Verifying));
+            slot
+        });
+        bench.advance(0);
+        let identities: Vec<_> = std::mem::take(&mut bench.effects)
+            .into_iter()
+            .filter_map(|effect| match effect {
+                Effect::Verify { slot, cid, job, .. } => {
+                    Some((slot, cid, Arc::clone(job.identity())))
+                }
+                _ => None,
+            })
+            .collect();
+
+        let mut limited = user("a", HASH);
+        limited.permissions = Some(PermissionRules::default());
+        bench.core.reload(Arc::new(with(vec![limited])));
+        for (slot, cid, identity) in identities {
+            bench.core.verified(slot, cid, Some(identity));
+        }
+
+        assert_eq!(bench.phase(slots[1]), Some(Phase::Closing));
+        let conn = bench.core.conn(slots[0]).expect("open");
+        assert_eq!(conn.phase, Phase::Open);
+        assert!(conn.permissions.is_some());
+    }
+
+    #[test]
+    fn the_newest_connections_go_when_fewer_are_allowed() {
+        let mut bench = Bench::new(1, settings());
+        let slots = [(); 4].map(|()| bench.client());
+        bench.core.close_surplus(3);
+        let open = slots.map(|slot| bench.phase(slot) == Some(Phase::Open));
+        assert_eq!(open, [true, false, false, false]);
+        assert!(
+            bench
+                .output(slots[3])
+                .ends_with("-ERR 'maximum connections exceeded'\r\n")
+        );
+    }
+}

@@ -1,0 +1,10 @@
+//! Whole cores, driven without sockets.
+
+mod back_pressure;
+mod driver;
+mod gates;
+mod queue_picks;
+mod routes;
+mod sessions;
+mod subscriptions;
+mod timers;
