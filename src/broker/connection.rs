@@ -65,6 +65,8 @@ pub struct Connection {
     pub phase: Phase,
     /// Bits of [`pause`].
     pub paused: u8,
+    /// The runtime was told not to read its socket.
+    pub halted: bool,
     pub verbose: bool,
     pub pedantic: bool,
     pub echo: bool,
@@ -148,6 +150,7 @@ impl Connection {
             account: 0,
             phase: Phase::Open,
             paused: 0,
+            halted: false,
             verbose: true,
             pedantic: true,
             echo: true,

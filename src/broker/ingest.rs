@@ -61,7 +61,7 @@ impl Core {
         if conn.paused != 0 {
             conn.stash.extend_from_slice(data);
             if conn.stash.len() > STASH_BYTES_MAX {
-                self.effects.push(Effect::Pause { slot });
+                self.halt(slot);
             }
             return;
         }
@@ -84,26 +84,33 @@ impl Core {
         if !stash.is_empty() {
             self.parse(slot, &stash);
         }
-        let Some(conn) = self.conn(slot) else {
+        let Some(conn) = self.conn_mut(slot) else {
             return;
         };
-        if conn.paused == 0 && conn.phase != Phase::Closing {
-            if conn.ended {
-                self.receive_ended(slot, None);
-            } else {
-                self.effects.push(Effect::Resume { slot });
-            }
+        if conn.paused != 0 || conn.phase == Phase::Closing {
+            return;
+        }
+        if conn.ended {
+            self.receive_ended(slot, None);
+        } else if std::mem::take(&mut conn.halted) {
+            self.effects.push(Effect::Resume { slot });
+        }
+    }
+
+    /// Has the runtime stop reading the socket, unless it did before.
+    fn halt(&mut self, slot: u32) {
+        if let Some(conn) = self.conn_mut(slot)
+            && !std::mem::replace(&mut conn.halted, true)
+        {
+            self.effects.push(Effect::Pause { slot });
         }
     }
 
     /// Stops reading from a connection for a reason of [`pause`].
     pub(super) fn pause(&mut self, slot: u32, reason: u8) {
         if let Some(conn) = self.conn_mut(slot) {
-            let was = conn.paused & !pause::BARRIER;
             conn.paused |= reason;
-            if was == 0 {
-                self.effects.push(Effect::Pause { slot });
-            }
+            self.halt(slot);
         }
     }
 

@@ -100,7 +100,7 @@ impl Query {
         self.number(name, "uint64", "ParseUint", false)
     }
 
-    fn number<N: std::str::FromStr>(
+    fn number<N>(
         &self,
         name: &'static str,
         kind: &'static str,
@@ -108,7 +108,7 @@ impl Query {
         signs: bool,
     ) -> Result<N, BadValue>
     where
-        N: Default,
+        N: std::str::FromStr + Default,
     {
         let value = self.bytes(name);
         if value.is_empty() {

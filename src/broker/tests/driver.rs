@@ -300,7 +300,8 @@ impl World {
             outbox.advance(len);
             moved = true;
         }
-        self.cores[at].outboxes_drained();
+        // What came of it is sent by the next turn, which `settle` takes anyway.
+        let _ = self.cores[at].outboxes_drained();
         moved
     }
 }

@@ -96,6 +96,10 @@ fn a_connection_that_ends_gets_what_waited() {
     let [client] = world.clients();
     world.mesh_blocked = true;
     world.send(client, "SUB foo 1\r\nPING\r\nnonsense\r\n");
+    // What follows the PING waits with it.
+    assert_eq!(world.output(client), "");
+    world.mesh_blocked = false;
+    world.settle();
     assert_eq!(
         world.output(client),
         "PONG\r\n-ERR 'Unknown Protocol Operation'\r\n"
