@@ -30,6 +30,7 @@ pub mod signal_process;
 mod signals;
 mod sleep_flag;
 pub mod spin;
+pub mod startup;
 mod stopping;
 mod submission;
 

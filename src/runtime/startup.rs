@@ -1,0 +1,476 @@
+//! Puts the server together: checks the host, binds the ports, starts the cores.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use bytes::Bytes;
+
+use super::clock::Clock;
+use super::control::{Calls, ControlEvent, ControlReceiver, ControlSender, CoreHandle};
+use super::cpus::{self, CpuChoice, CpuError};
+use super::driver::{Acceptor, Driver, Parts};
+use super::executor::{self, ExecutorConfig, ExecutorError};
+use super::gather::{Gatherer, Reloadable};
+use super::links::{self, LinkConfig};
+use super::listener;
+use super::loads::Loads;
+use super::log::{Logger, Tag};
+use super::net_event::RingConfig;
+use super::net_ring::NetRing;
+use super::parker::Parker;
+use super::passwords::PasswordChecker;
+use super::preflight::{self, PreflightError};
+use super::process::CpuMeter;
+use super::signals;
+use super::spin::Spin;
+use super::{files, http_server, identity, settings};
+use crate::broker::auth::AuthConfig;
+use crate::broker::core::CORES_MAX;
+use crate::broker::{Core, CoreId, ServerIdentity, Settings};
+use crate::config::{Caution, Configuration, Options, Placement};
+use crate::monitor::ClosedRing;
+use crate::monitor::snapshot::ServerSnapshot;
+
+/// Why the server did not start.
+#[derive(Debug)]
+pub enum StartError {
+    Log(std::io::Error),
+    Cpus(CpuError),
+    Affinity(std::io::Error),
+    TooManyCores {
+        wanted: usize,
+    },
+    Preflight(PreflightError),
+    Resolve {
+        host: String,
+        error: std::io::Error,
+    },
+    Listen {
+        host: String,
+        port: i64,
+        error: std::io::Error,
+    },
+    Monitor {
+        address: String,
+        error: std::io::Error,
+    },
+    PidFile {
+        path: String,
+        error: std::io::Error,
+    },
+    Authorization(crate::broker::auth::AuthError),
+    Executor(ExecutorError),
+    Core(String),
+    Threads(std::io::Error),
+}
+
+/// "address already in use", as the system's message without its number.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| {
+        first.to_lowercase().chain(letters).collect()
+    })
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log(error) => write!(f, "error opening log file: {error}"),
+            Self::Cpus(error) => error.fmt(f),
+            Self::Affinity(error) => write!(f, "cannot read the affinity mask: {error}"),
+            Self::TooManyCores { wanted } => {
+                write!(
+                    f,
+                    "{wanted} cores asked for, but {CORES_MAX} is the most: lower --cores"
+                )
+            }
+            Self::Preflight(error) => error.fmt(f),
+            Self::Resolve { host, error } => write!(
+                f,
+                "Error listening on port: {host}, \"lookup {host}: {}\"",
+                reason(error)
+            ),
+            Self::Listen { host, port, error } => {
+                let at = host_port(host, *port);
+                write!(
+                    f,
+                    "Error listening on port: {at}, \"listen tcp {at}: bind: {}\"",
+                    reason(error)
+                )
+            }
+            Self::Monitor { address, error } => write!(
+                f,
+                "Can't listen to the monitor port: can't listen to the monitor port: listen tcp {address}: bind: {}",
+                reason(error)
+            ),
+            Self::PidFile { path, error } => {
+                write!(f, "Could not write pidfile: open {path}: {}", reason(error))
+            }
+            Self::Authorization(error) => error.fmt(f),
+            Self::Executor(error) => error.fmt(f),
+            Self::Core(text) => f.write_str(text),
+            Self::Threads(error) => write!(f, "cannot start a thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+fn host_port(host: &str, port: i64) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+fn resolve(host: &str) -> Result<IpAddr, StartError> {
+    let failed = |error| StartError::Resolve {
+        host: host.to_owned(),
+        error,
+    };
+    if let Ok(ip) = host.parse() {
+        return Ok(ip);
+    }
+    let found: Vec<SocketAddr> = (host, 0).to_socket_addrs().map_err(failed)?.collect();
+    // As nats-server: IPv4 first where a name has both.
+    found
+        .iter()
+        .find(|a| a.is_ipv4())
+        .or(found.first())
+        .map(SocketAddr::ip)
+        .ok_or_else(|| failed(std::io::Error::other("no such host")))
+}
+
+/// Binds; port -1 is any.
+fn bind(host: &str, port: i64) -> Result<(OwnedFd, SocketAddr), StartError> {
+    let ip = resolve(host)?;
+    let number = u16::try_from(port).unwrap_or(0);
+    listener::listen(ip, number).map_err(|error| StartError::Listen {
+        host: host.to_owned(),
+        port,
+        error: error.error,
+    })
+}
+
+/// The CPUs of the cores. More cores than CPUs is for tests only; they share.
+fn choose_cpus(placement: &Placement) -> Result<Vec<usize>, StartError> {
+    let allowed = cpus::allowed().map_err(StartError::Affinity)?;
+    let choice = match placement {
+        Placement::All => CpuChoice::All,
+        Placement::Count(count) => {
+            let count = count.get() as usize;
+            if count > CORES_MAX {
+                return Err(StartError::TooManyCores { wanted: count });
+            }
+            if count > allowed.len() && !allowed.is_empty() {
+                return Ok(allowed.iter().copied().cycle().take(count).collect());
+            }
+            CpuChoice::Count(count)
+        }
+        Placement::Cpus(list) => CpuChoice::List(list.iter().map(|&cpu| cpu as usize).collect()),
+    };
+    let mut chosen = cpus::choose(&choice, &allowed).map_err(StartError::Cpus)?;
+    if matches!(choice, CpuChoice::All) {
+        chosen.truncate(CORES_MAX);
+    } else if chosen.len() > CORES_MAX {
+        return Err(StartError::TooManyCores {
+            wanted: chosen.len(),
+        });
+    }
+    Ok(chosen)
+}
+
+/// A seed that clients cannot guess.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}
+
+/// Everything that [`prepare`] made.
+pub(super) struct Prepared {
+    pub identity: ServerIdentity,
+    pub auth: Arc<AuthConfig>,
+    pub events: ControlReceiver,
+    pub cores: Vec<CoreHandle>,
+    pub threads: Vec<executor::Core<()>>,
+    pub gatherer: Arc<Gatherer>,
+    pub passwords: PasswordChecker,
+    pub port: u16,
+    pub http_port: u16,
+}
+
+/// Checks the host, binds the ports, starts the cores.
+pub(super) fn prepare(
+    configuration: &Configuration,
+    log: &mut Logger,
+) -> Result<Prepared, StartError> {
+    let options = &configuration.options;
+    let started = Clock::new().now().unix_ns;
+    let cpus = choose_cpus(&options.placement)?;
+    let clients = u64::try_from(options.max_connections).unwrap_or(0);
+    let warnings = preflight::run(cpus.len(), clients).map_err(StartError::Preflight)?;
+    let auth = Arc::new(settings::auth(&options.authorization).map_err(StartError::Authorization)?);
+    let (sender, events) = ControlSender::new();
+    signals::forward(sender.clone()).map_err(StartError::Threads)?;
+
+    let mut identity = identity::new(options);
+    announce(options, &identity, log, &configuration.cautions);
+    for warning in warnings {
+        log.line(Tag::Warn, &warning.to_string());
+    }
+
+    let monitor = if options.http_port == 0 {
+        None
+    } else {
+        Some(bind_monitor(options)?)
+    };
+    let monitor_address = monitor.as_ref().map(|(_, address)| *address);
+    let (listener, address) = bind(&options.host, options.port)?;
+    let port = address.port();
+    (identity.host, identity.port) = identity::advertised(options, port);
+    let http_port = monitor_address.map_or(0, |a| a.port());
+
+    let loads = Arc::new(Loads::new(cpus.len()));
+    let core_settings = Arc::new(settings::core(options, &identity, Arc::clone(&auth)));
+    let (cores, threads) = start_cores(options, &cpus, listener, &loads, &core_settings, &sender)?;
+    let gatherer = Arc::new(Gatherer {
+        cores: cores.clone(),
+        cpus: cpus.clone(),
+        loads: Arc::clone(&loads),
+        identity: server_snapshot(&identity, started, cpus.len()),
+        base_path: options.http_base_path.clone(),
+        reloadable: Mutex::new(reloadable(options, port, http_port, started)),
+        closed: Mutex::new(ClosedRing::new(
+            usize::try_from(options.max_closed_clients).unwrap_or(0),
+        )),
+        cut_off: Mutex::default(),
+        requests: Mutex::default(),
+        cpu: Mutex::new(CpuMeter::new()),
+    });
+    if let Some((listener, address)) = monitor {
+        let at = host_port(&options.http_host, i64::from(address.port()));
+        log.line(Tag::Info, &format!("Starting http monitor on {at}"));
+        http_server::serve(listener, Arc::clone(&gatherer)).map_err(StartError::Threads)?;
+    }
+    write_files(options, address, monitor_address, log)?;
+    let at = host_port(&options.host, i64::from(address.port()));
+    log.line(
+        Tag::Info,
+        &format!("Listening for client connections on {at}"),
+    );
+    log.line(Tag::Info, "Server is ready");
+    Ok(Prepared {
+        passwords: PasswordChecker::new(cores.clone()),
+        port,
+        identity,
+        auth,
+        events,
+        cores,
+        threads,
+        gatherer,
+        http_port,
+    })
+}
+
+/// The first lines of the log.
+fn announce(options: &Options, identity: &ServerIdentity, log: &mut Logger, cautions: &[Caution]) {
+    log.line(Tag::Info, "Starting nats-server");
+    log.line(Tag::Info, &format!("  Version:  {}", identity.version));
+    let commit = if identity.git_commit.is_empty() {
+        "not set"
+    } else {
+        &identity.git_commit
+    };
+    log.line(Tag::Info, &format!("  Git:      [{commit}]"));
+    log.line(
+        Tag::Info,
+        &format!("  Ringwire: {}", identity::RINGWIRE_VERSION),
+    );
+    log.line(Tag::Info, &format!("  Name:     {}", identity.server_name));
+    log.line(Tag::Info, &format!("  ID:       {}", identity.server_id));
+    for caution in cautions {
+        log.line(Tag::Warn, &caution.to_string());
+    }
+    if !options.config_file.is_empty() {
+        let (file, digest) = (&options.config_file, &options.config_digest);
+        log.line(
+            Tag::Info,
+            &format!("Using configuration file: {file} ({digest})"),
+        );
+    }
+}
+
+fn bind_monitor(options: &Options) -> Result<(TcpListener, SocketAddr), StartError> {
+    let (host, port) = (&options.http_host, options.http_port);
+    match bind(host, port) {
+        Ok((fd, address)) => Ok((TcpListener::from(fd), address)),
+        Err(StartError::Listen { error, .. }) => Err(StartError::Monitor {
+            address: host_port(host, port),
+            error,
+        }),
+        Err(other) => Err(other),
+    }
+}
+
+fn write_files(
+    options: &Options,
+    client: SocketAddr,
+    monitor: Option<SocketAddr>,
+    log: &mut Logger,
+) -> Result<(), StartError> {
+    if !options.pid_file.is_empty() {
+        files::write_pid(&options.pid_file).map_err(|error| StartError::PidFile {
+            path: options.pid_file.clone(),
+            error,
+        })?;
+    }
+    if !options.ports_file_dir.is_empty()
+        && let Err(error) = files::write_ports(&options.ports_file_dir, client, monitor)
+    {
+        log.line(
+            Tag::Error,
+            &format!(
+                "Error writing ports file in {}: {error}",
+                options.ports_file_dir
+            ),
+        );
+    }
+    Ok(())
+}
+
+fn server_snapshot(identity: &ServerIdentity, start: i64, cores: usize) -> ServerSnapshot {
+    ServerSnapshot {
+        server_id: identity.server_id.clone(),
+        server_name: identity.server_name.clone(),
+        version: identity.version.clone(),
+        ringwire_version: identity::RINGWIRE_VERSION.to_owned(),
+        git_commit: identity.git_commit.clone(),
+        compiler: identity.compiler.clone(),
+        start,
+        host_cpus: thread::available_parallelism().map_or(1, usize::from),
+        cores,
+        ..ServerSnapshot::default()
+    }
+}
+
+pub(super) fn reloadable(options: &Options, port: u16, http_port: u16, now: i64) -> Reloadable {
+    Reloadable {
+        options: settings::shown(options, port, http_port),
+        config_load_time: now,
+        config_digest: options.config_digest.clone(),
+    }
+}
+
+/// Starts a pinned thread for each CPU and waits until all of them serve.
+fn start_cores(
+    options: &Options,
+    cpus: &[usize],
+    listener: OwnedFd,
+    loads: &Arc<Loads>,
+    core_settings: &Arc<Settings>,
+    control: &ControlSender,
+) -> Result<(Vec<CoreHandle>, Vec<executor::Core<()>>), StartError> {
+    let nodes =
+        links::mesh::<Bytes>(cpus.len(), &LinkConfig::default()).map_err(StartError::Threads)?;
+    let (handles, inboxes): (Vec<_>, Vec<_>) = nodes
+        .iter()
+        .map(|node| CoreHandle::new(node.wakers[node.node].clone()))
+        .unzip();
+    let mut acceptor = Some(Acceptor::new(
+        listener,
+        Arc::clone(loads),
+        settings::max_connections(options),
+        handles.clone(),
+    ));
+    let (ready, readiness) = channel();
+    let mut threads = Vec::new();
+    for ((node, calls), &cpu) in nodes.into_iter().zip(inboxes).zip(cpus) {
+        let number = node.node;
+        let core = CoreStart {
+            number,
+            cores: cpus.len(),
+            settings: Arc::clone(core_settings),
+            spin: settings::spin(options.spin),
+            node,
+            calls,
+            control: control.clone(),
+            loads: Arc::clone(loads),
+            acceptor: if number == 0 { acceptor.take() } else { None },
+            ready: ready.clone(),
+        };
+        let name = format!("core-{number}");
+        let thread = executor::start(cpu, &name, &ExecutorConfig::default(), move || core.run())
+            .map_err(StartError::Executor)?;
+        threads.push(thread);
+    }
+    drop(ready);
+    for _ in cpus {
+        match readiness.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(text)) => return Err(StartError::Core(text)),
+            Err(_) => return Err(StartError::Core("a core ended while it started".to_owned())),
+        }
+    }
+    Ok((handles, threads))
+}
+
+/// What goes to a core's thread.
+struct CoreStart {
+    number: usize,
+    cores: usize,
+    settings: Arc<Settings>,
+    spin: Spin,
+    node: links::NodeLinks<Bytes>,
+    calls: Calls,
+    control: ControlSender,
+    loads: Arc<Loads>,
+    acceptor: Option<Acceptor>,
+    ready: Sender<Result<(), String>>,
+}
+
+impl CoreStart {
+    async fn run(self) {
+        let (control, core, ready) = (self.control.clone(), self.number, self.ready.clone());
+        let error = match self.driver() {
+            Ok(driver) => {
+                // Who waits for it gave up only if another core failed.
+                let _ = ready.send(Ok(()));
+                driver.run().await.err().map(|error| error.to_string())
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error.to_string()));
+                Some(error.to_string())
+            }
+        };
+        control.send(ControlEvent::CoreEnded { core, error });
+    }
+
+    fn driver(self) -> std::io::Result<Driver> {
+        let mut ring = NetRing::new(&RingConfig::default()).map_err(std::io::Error::other)?;
+        let parker = Parker::new(self.node.seat, &mut ring)?;
+        let id = CoreId(self.number as u8);
+        let mut driver = Driver::new(Parts {
+            core: Core::new(id, self.cores, self.settings, random_seed()),
+            ring,
+            to: self.node.to,
+            from: self.node.from,
+            wakers: self.node.wakers,
+            parker,
+            clock: Clock::new(),
+            spin: self.spin,
+            calls: self.calls,
+            control: self.control,
+            loads: self.loads,
+            acceptor: self.acceptor,
+        });
+        driver.listen()?;
+        Ok(driver)
+    }
+}
