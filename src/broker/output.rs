@@ -233,9 +233,12 @@ impl OutQueue {
     fn roll(&mut self, pool: &mut ChunkPool, len: usize) {
         let was_empty = !self.has_output();
         self.seal(pool);
+        // Between shared bodies stand heads of a few bytes each: large chunks for
+        // them would be many times what is counted as waiting.
+        let behind_shared = matches!(self.full.back(), Some(Segment::Shared(_)));
         self.tail = if len > LARGE_CHUNK_BYTES {
             Vec::with_capacity(len)
-        } else if was_empty && !self.streaming && len <= SMALL_CHUNK_BYTES {
+        } else if len <= SMALL_CHUNK_BYTES && (behind_shared || was_empty && !self.streaming) {
             pool.take_small()
         } else {
             pool.take_large()
@@ -398,6 +401,25 @@ mod tests {
             out.completed();
         }
         assert_eq!(sent, expected);
+    }
+
+    #[test]
+    fn heads_between_shared_bodies_take_small_chunks() {
+        let mut pool = ChunkPool::default();
+        let mut out = OutQueue::default();
+        for _ in 0..100 {
+            out.append(&mut pool, [b"MSG a 1"]);
+            out.push_shared(&mut pool, Bytes::from_static(b" 0\r\n\r\n"));
+        }
+        let held: usize = out
+            .full
+            .iter()
+            .map(|segment| match segment {
+                Segment::Chunk(chunk) => chunk.capacity(),
+                Segment::Shared(_) => 0,
+            })
+            .sum();
+        assert_eq!(held, 100 * SMALL_CHUNK_BYTES);
     }
 
     #[test]
