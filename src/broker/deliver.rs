@@ -82,7 +82,7 @@ impl Core {
         if special && !self.admit_delivery(id, slot, message) {
             return false;
         }
-        if pending > max_pending / 4 * 3 {
+        if pending > self.stall_threshold() {
             outcome.slow = true;
             self.note_slow(slot);
             if self.settings.no_fast_producer_stall {

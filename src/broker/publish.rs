@@ -295,16 +295,12 @@ impl Core {
         if group.weight == 0 {
             return Pick::Nobody;
         }
-        let mut at = self.rng.below(group.weight);
+        let at = self.rng.below(group.weight);
         let locals = group.local.len() as u64;
-        if at >= locals {
-            at -= locals;
-            for &(core, weight) in &group.remote {
-                if at < u64::from(weight) {
-                    return Pick::Remote(core);
-                }
-                at -= u64::from(weight);
-            }
+        if at >= locals
+            && let Some(core) = group.core_of(at - locals)
+        {
+            return Pick::Remote(core);
         }
         if self.deliver_to_member(&group.local, at as usize, message, outcome) {
             return Pick::Delivered;
@@ -314,17 +310,9 @@ impl Core {
 
     fn pick_remote(&mut self, group: &Group) -> Pick {
         let weight: u64 = group.remote.iter().map(|&(_, w)| u64::from(w)).sum();
-        if weight == 0 {
-            return Pick::Nobody;
-        }
-        let mut at = self.rng.below(weight);
-        for &(core, weight) in &group.remote {
-            if at < u64::from(weight) {
-                return Pick::Remote(core);
-            }
-            at -= u64::from(weight);
-        }
-        Pick::Nobody
+        // Below no weight there is nobody, whatever number is drawn.
+        let at = self.rng.below(weight);
+        group.core_of(at).map_or(Pick::Nobody, Pick::Remote)
     }
 
     /// To the first of the members, starting at `start`, that can take it.

@@ -39,6 +39,19 @@ impl Default for QueueId {
     }
 }
 
+impl Group {
+    /// The core of member number `at` among those on other cores.
+    pub fn core_of(&self, mut at: u64) -> Option<CoreId> {
+        for &(core, weight) in &self.remote {
+            if at < u64::from(weight) {
+                return Some(core);
+            }
+            at -= u64::from(weight);
+        }
+        None
+    }
+}
+
 /// Everyone who wants a subject.
 #[derive(Default)]
 pub struct Route {

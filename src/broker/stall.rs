@@ -36,6 +36,7 @@ pub const READER_MEMORY_NANOS: u64 = 1_000_000_000;
 
 impl Core {
     /// Bytes waiting above which a reader is slow.
+    #[inline]
     pub(super) fn stall_threshold(&self) -> usize {
         self.settings.max_pending / 4 * 3
     }

@@ -73,9 +73,5 @@ pub const ALLOW_RESPONSES_EXPIRES: Duration = Duration::from_secs(120);
 /// How long a core polls before it sleeps (ours).
 pub const SPIN: Duration = Duration::ZERO;
 
-/// The largest number of cores that may be asked for (ours): more than any host of today has, and
-/// small enough that one ring for each pair of cores can still be counted in 32 bits.
-pub const MAX_CORES: u32 = 1024;
-
 /// The highest CPU number that may be named (ours): what the kernel's affinity masks are built for.
 pub const MAX_CPU: u32 = 8191;

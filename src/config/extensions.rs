@@ -20,6 +20,7 @@ use super::options::{Options, Placement, Spin};
 use super::read;
 use super::text::{parse_duration, quoted};
 use super::value::{Kind, Value};
+use crate::broker::core::CORES_MAX;
 
 /// Reads the block `ringwire`.
 pub(super) fn block(value: &Value, options: &mut Options, report: &mut Report) {
@@ -99,19 +100,14 @@ fn spin_value(value: &Value) -> Result<Spin, String> {
     }
 }
 
-/// A number of cores, from 1 to [`defaults::MAX_CORES`].
+/// A number of cores, from 1 to [`CORES_MAX`].
 pub(super) fn cores(count: i64) -> Result<Placement, String> {
     u32::try_from(count)
         .ok()
-        .filter(|&count| count <= defaults::MAX_CORES)
+        .filter(|&count| count as usize <= CORES_MAX)
         .and_then(NonZeroU32::new)
         .map(Placement::Count)
-        .ok_or_else(|| {
-            format!(
-                "cores must be between 1 and {}, got {count}",
-                defaults::MAX_CORES
-            )
-        })
+        .ok_or_else(|| format!("cores must be between 1 and {}, got {count}", CORES_MAX))
 }
 
 /// A list of CPU numbers and ranges such as `2-5,8`.
@@ -132,11 +128,8 @@ pub(super) fn cpus(list: &str) -> Result<Placement, String> {
         }
         cpus.extend(first..=last);
     }
-    if cpus.len() > defaults::MAX_CORES as usize {
-        return Err(bad(&format!(
-            "names more than {} CPUs",
-            defaults::MAX_CORES
-        )));
+    if cpus.len() > CORES_MAX {
+        return Err(bad(&format!("names more than {} CPUs", CORES_MAX)));
     }
     Ok(Placement::Cpus(cpus.into_iter().collect()))
 }

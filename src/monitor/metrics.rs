@@ -228,25 +228,13 @@ type RingFamily = (
 );
 
 const RING_FAMILIES: &[RingFamily] = &[
-    ("ring_depth", "gauge", "Entries in the ring.", |r| r.depth),
-    (
-        "ring_max_depth",
-        "gauge",
-        "Most entries in the ring at once.",
-        |r| r.max_depth,
-    ),
+    ("ring_depth", "gauge", "Bytes in the ring.", |r| r.depth),
     (
         "ring_overflow",
         "gauge",
-        "Entries that wait because the ring is full.",
+        "Bytes that wait because the ring is full.",
         |r| r.overflow,
     ),
-    ("ring_entries_total", "counter", "Entries put in.", |r| {
-        r.pushed
-    }),
-    ("ring_batches_total", "counter", "Batches published.", |r| {
-        r.batches
-    }),
 ];
 
 fn cores(text: &mut Exposition, cores: &[CoreSnapshot]) {

@@ -339,18 +339,12 @@ pub struct CoreTraffic {
 pub struct RingSnapshot {
     /// Core that reads it.
     pub to: usize,
-    /// Entries it holds.
+    /// Bytes it holds.
     pub capacity: u64,
-    /// Entries in it now.
+    /// Bytes in it now.
     pub depth: u64,
-    /// Most entries in it at once.
-    pub max_depth: u64,
-    /// Entries that wait beside it because it is full.
+    /// Bytes that wait beside it because it is full.
     pub overflow: u64,
-    /// Entries ever put in.
-    pub pushed: u64,
-    /// Batches published; `pushed / batches` is the mean batch.
-    pub batches: u64,
 }
 
 /// A connection that does not keep up.

@@ -255,7 +255,6 @@ fn core_snapshot(driver: &mut Driver, with_figures: bool) -> CoreSnapshot {
             capacity,
             depth,
             overflow,
-            ..RingSnapshot::default()
         })
         .collect();
     snapshot

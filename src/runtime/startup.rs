@@ -41,9 +41,6 @@ pub enum StartError {
     Log(std::io::Error),
     Cpus(CpuError),
     Affinity(std::io::Error),
-    TooManyCores {
-        wanted: usize,
-    },
     Preflight(PreflightError),
     Resolve {
         host: String,
@@ -84,12 +81,6 @@ impl fmt::Display for StartError {
             Self::Log(error) => write!(f, "error opening log file: {error}"),
             Self::Cpus(error) => error.fmt(f),
             Self::Affinity(error) => write!(f, "cannot read the affinity mask: {error}"),
-            Self::TooManyCores { wanted } => {
-                write!(
-                    f,
-                    "{wanted} cores asked for, but {CORES_MAX} is the most: lower --cores"
-                )
-            }
             Self::Preflight(error) => error.fmt(f),
             Self::Resolve { host, error } => write!(
                 f,
@@ -166,9 +157,6 @@ fn choose_cpus(placement: &Placement) -> Result<Vec<usize>, StartError> {
         Placement::All => CpuChoice::All,
         Placement::Count(count) => {
             let count = count.get() as usize;
-            if count > CORES_MAX {
-                return Err(StartError::TooManyCores { wanted: count });
-            }
             if count > allowed.len() && !allowed.is_empty() {
                 return Ok(allowed.iter().copied().cycle().take(count).collect());
             }
@@ -179,10 +167,6 @@ fn choose_cpus(placement: &Placement) -> Result<Vec<usize>, StartError> {
     let mut chosen = cpus::choose(&choice, &allowed).map_err(StartError::Cpus)?;
     if matches!(choice, CpuChoice::All) {
         chosen.truncate(CORES_MAX);
-    } else if chosen.len() > CORES_MAX {
-        return Err(StartError::TooManyCores {
-            wanted: chosen.len(),
-        });
     }
     Ok(chosen)
 }

@@ -1,41 +1,18 @@
 //! A runtime for tests: sockets are byte vectors that can be made to stop
 //! taking bytes, time passes when a test says so.
 
+use core::net::{Ipv4Addr, SocketAddr};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::auth::{AuthConfig, AuthRules, PasswordJob};
-use crate::broker::{Batch, CloseMode, Core, CoreId, Effect, Now, ServerIdentity, Settings};
+use crate::broker::{Batch, CloseMode, Core, CoreId, Effect, Now, Settings};
 
 /// ECANCELED: what a send reports whose socket was closed.
 const CANCELED: i32 = 125;
 
-/// Settings with the program's defaults where a test does not care.
-pub fn settings() -> Settings {
-    Settings {
-        identity: ServerIdentity {
-            headers: true,
-            ..ServerIdentity::default()
-        },
-        max_control_line: 4096,
-        max_payload: 1024 * 1024,
-        max_pending: 64 * 1024 * 1024,
-        max_subscriptions: None,
-        max_subscription_tokens: None,
-        ping_interval: Duration::from_secs(120),
-        ping_max: 2,
-        write_deadline: Duration::from_secs(10),
-        write_timeout_retry: false,
-        no_fast_producer_stall: false,
-        auth: Arc::new(AuthConfig::new(&AuthRules::default()).expect("no rules")),
-        trace: false,
-        trace_headers: false,
-        debug: false,
-        max_traced_msg_len: 0,
-    }
-}
+pub use crate::broker::testing::settings;
 
 /// Settings with these rules of authentication.
 pub fn settings_with_auth(rules: &AuthRules) -> Settings {
