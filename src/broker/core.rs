@@ -152,6 +152,8 @@ pub struct Core {
     pub(super) headless: Vec<u8>,
     /// Memory for the 503 of a request that nobody receives, reused.
     pub(super) status_line: Vec<u8>,
+    /// Head of the messages of a run, for one subscription.
+    pub(super) run_head: Vec<u8>,
     /// Queue groups whose member was picked on another core, reused.
     pub(super) queue_picks: Vec<(CoreId, QueueId)>,
     pub(super) sid_hash: TextHash,
@@ -195,6 +197,7 @@ impl Core {
             scratch: Vec::new(),
             headless: Vec::new(),
             status_line: Vec::new(),
+            run_head: Vec::new(),
             queue_picks: Vec::new(),
             sid_hash: TextHash::with_seed(seed.rotate_left(31)),
             cid_slots: std::collections::HashMap::new(),

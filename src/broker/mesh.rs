@@ -196,6 +196,7 @@ impl Core {
                     }
                 }
             },
+            Record::Run(ref run) => self.receive_run(from, run),
             Record::Interest {
                 sequence,
                 account,

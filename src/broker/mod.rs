@@ -38,6 +38,7 @@ pub mod permissions;
 mod publish;
 mod reload;
 pub mod route;
+mod run;
 pub mod settings;
 pub mod sid;
 mod snapshot;

@@ -9,7 +9,7 @@ use super::core::{Core, CoreId, GLOBAL_ACCOUNT};
 use super::effect::LogLevel;
 use super::route::{Group, Route, RouteRef};
 use super::subscriptions::{NO_QUEUE, QueueId, SubId};
-use super::wire::{self, MessageRecord};
+use super::wire::{self, MessageRecord, RunItem};
 use crate::protocol::quote::push_quoted;
 use crate::protocol::render::{self, PermissionsViolation};
 use crate::protocol::{ErrorText, Publish, headers};
@@ -144,7 +144,7 @@ impl Core {
 
     /// Memory for [`Message::headless`], reused from message to message.
     #[inline]
-    fn take_headless(&mut self) -> Vec<u8> {
+    pub(super) fn take_headless(&mut self) -> Vec<u8> {
         let mut headless = std::mem::take(&mut self.headless);
         headless.clear();
         headless
@@ -230,7 +230,7 @@ impl Core {
     }
 
     #[inline]
-    fn count_deliveries(&mut self, outcome: &Outcome) {
+    pub(super) fn count_deliveries(&mut self, outcome: &Outcome) {
         self.counters.delivered.messages += u64::from(outcome.delivered);
         self.counters.delivered.bytes += outcome.bytes;
     }
@@ -345,6 +345,21 @@ impl Core {
                 .get_or_insert_with(|| Bytes::copy_from_slice(message.tail))
                 .clone();
             self.peers[core.index()].outbox.push_parcel(body);
+        }
+        if plain && !parcel && message.hops == 0 && !picks.iter().any(|(to, _)| *to == core) {
+            let item = RunItem {
+                reply_len: message.reply.len(),
+                header_len: message.header_len,
+                body_len: message.body.len(),
+                tail: message.tail,
+            };
+            self.peers[core.index()].outbox.push_plain(
+                message.account,
+                message.origin,
+                message.subject,
+                &item,
+            );
+            return;
         }
         let record = MessageRecord {
             account: message.account,

@@ -1,7 +1,8 @@
 //! Records that cores send each other, as bytes in a ring.
 //!
 //! Every record starts with its length (including these four bytes) and its
-//! kind. Integers are little-endian. The stream may be cut anywhere: a reader
+//! kind. Integers are little-endian. A message for plain subscriptions joins the
+//! run before it where it can ([`Outbox::push_plain`]). The stream may be cut anywhere: a reader
 //! gets what it has and keeps the incomplete rest.
 //!
 //! The peers are threads of one process, so a record that does not decode is a
@@ -16,6 +17,7 @@ const MESSAGE: u8 = 1;
 const INTEREST: u8 = 2;
 const APPLIED: u8 = 3;
 const SLOW: u8 = 4;
+const RUN: u8 = 5;
 
 const PLAIN: u8 = 1;
 const PARCEL: u8 = 2;
@@ -44,10 +46,64 @@ pub struct MessageRecord<'a> {
     pub queues: &'a [u8],
 }
 
+/// Messages of one publisher on one subject for the receiving core's plain
+/// subscriptions. A stream of small messages needs its subject, and the
+/// receiver's look for their route, once for many of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunRecord<'a> {
+    pub account: u16,
+    /// The publisher's connection, for back-pressure.
+    pub origin: u64,
+    pub subject: &'a [u8],
+    /// The messages, encoded; see [`RunRecord::items`].
+    encoded: &'a [u8],
+}
+
+/// What differs between the messages of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunItem<'a> {
+    pub reply_len: usize,
+    pub header_len: Option<usize>,
+    /// Bytes of headers and payload.
+    pub body_len: usize,
+    /// " [reply ]sizes\r\nbody\r\n".
+    pub tail: &'a [u8],
+}
+
+impl<'a> RunRecord<'a> {
+    /// The messages in the order they were published.
+    #[inline]
+    pub fn items(&self) -> impl Iterator<Item = RunItem<'a>> + use<'a> {
+        let mut reader = Reader(self.encoded);
+        std::iter::from_fn(move || {
+            let [tail_len, reply_len, header_len, body_len] = reader.words()?;
+            Some(RunItem {
+                reply_len: reply_len as usize,
+                header_len: (header_len != NO_HEADERS).then_some(header_len as usize),
+                body_len: body_len as usize,
+                tail: reader.take(tail_len as usize)?,
+            })
+        })
+    }
+
+    /// Bytes of all tails together, and a little more.
+    #[inline]
+    pub fn tail_bytes_max(&self) -> usize {
+        self.encoded.len()
+    }
+
+    /// More messages than this are not in it.
+    #[inline]
+    pub fn count_max(&self) -> usize {
+        self.encoded.len() / (RUN_ITEM_HEAD + TAIL_BYTES_MIN)
+    }
+}
+
 /// A record, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
     Message(MessageRecord<'a>),
+    Run(RunRecord<'a>),
     /// The sender's interest in a pattern is now `weight`.
     Interest {
         sequence: u64,
@@ -81,6 +137,16 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
     out.extend_from_slice(bytes);
 }
+
+/// Bytes of a run before its subject.
+const RUN_HEAD: usize = 4 + 1 + 2 + 8 + 4;
+/// Bytes before the tail of each message of a run: four lengths.
+const RUN_ITEM_HEAD: usize = 4 * 4;
+/// The shortest tail: " 0\r\n\r\n".
+const TAIL_BYTES_MIN: usize = 6;
+/// Bytes at which a run is full; it may exceed them by one message. The ring's
+/// reader copies records that the ring's end cuts, so they stay far below its size.
+pub const RUN_BYTES_MAX: usize = 8 * 1024;
 
 /// Bytes of a message record before its variable part.
 const MESSAGE_HEAD: usize = 4 + 1 + 1 + 1 + 2 + 8 + 4 * 5;
@@ -185,6 +251,14 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    #[inline]
+    fn words<const N: usize>(&mut self) -> Option<[u32; N]> {
+        let (words, rest) = self.0.split_at_checked(4 * N)?;
+        self.0 = rest;
+        let (words, _) = words.as_chunks::<4>();
+        Some(std::array::from_fn(|n| u32::from_le_bytes(words[n])))
+    }
+
     fn bytes(&mut self) -> Option<&'a [u8]> {
         let len = self.u32()? as usize;
         self.take(len)
@@ -258,6 +332,12 @@ pub fn decode(record: &[u8]) -> Option<Record<'_>> {
                 queues: reader.0,
             })
         }
+        RUN => Record::Run(RunRecord {
+            account: reader.u16()?,
+            origin: reader.u64()?,
+            subject: reader.bytes()?,
+            encoded: reader.0,
+        }),
         INTEREST => Record::Interest {
             sequence: reader.u64()?,
             account: reader.u16()?,
@@ -296,6 +376,17 @@ pub struct Outbox {
     taken: usize,
     parcels: std::collections::VecDeque<Bytes>,
     parcel_bytes: usize,
+    run: Option<OpenRun>,
+}
+
+/// A run that the next message may join: the last record of an outbox, of which
+/// no byte has been taken.
+struct OpenRun {
+    /// Where it begins.
+    at: usize,
+    account: u16,
+    origin: u64,
+    subject_len: usize,
 }
 
 impl Outbox {
@@ -319,7 +410,51 @@ impl Outbox {
     /// Where records are appended.
     #[inline]
     pub fn stream(&mut self) -> &mut Vec<u8> {
+        self.run = None;
         &mut self.bytes
+    }
+
+    /// Appends a message for plain subscriptions, to the run that the messages
+    /// before it made if it has the same publisher and subject.
+    #[inline]
+    pub fn push_plain(&mut self, account: u16, origin: u64, subject: &[u8], item: &RunItem<'_>) {
+        let at = match &self.run {
+            Some(run)
+                if run.origin == origin
+                    && run.account == account
+                    && run.subject_len == subject.len()
+                    && self.bytes.len() - run.at < RUN_BYTES_MAX
+                    && self.bytes[run.at + RUN_HEAD..].starts_with(subject) =>
+            {
+                run.at
+            }
+            _ => self.start_run(account, origin, subject),
+        };
+        // One store: lengths written one by one and copied together would wait
+        // for each other.
+        let lengths = item.tail.len() as u128
+            | (item.reply_len as u128) << 32
+            | u128::from(item.header_len.map_or(NO_HEADERS, |len| len as u32)) << 64
+            | (item.body_len as u128) << 96;
+        self.bytes.reserve(RUN_ITEM_HEAD + item.tail.len());
+        self.bytes.extend_from_slice(&lengths.to_le_bytes());
+        self.bytes.extend_from_slice(item.tail);
+        finish(&mut self.bytes, at);
+    }
+
+    #[cold]
+    fn start_run(&mut self, account: u16, origin: u64, subject: &[u8]) -> usize {
+        let at = start(&mut self.bytes, RUN);
+        self.bytes.extend_from_slice(&account.to_le_bytes());
+        self.bytes.extend_from_slice(&origin.to_le_bytes());
+        put_bytes(&mut self.bytes, subject);
+        self.run = Some(OpenRun {
+            at,
+            account,
+            origin,
+            subject_len: subject.len(),
+        });
+        at
     }
 
     /// Appends a body, whose record follows in the stream.
@@ -349,6 +484,7 @@ impl Outbox {
 
     /// `count` of them are now.
     pub fn advance(&mut self, count: usize) {
+        self.run = None;
         self.taken += count;
         debug_assert!(self.taken <= self.bytes.len());
         if self.taken == self.bytes.len() {
@@ -422,6 +558,107 @@ mod tests {
         let len = record_len(rest).expect("head");
         assert_eq!(decode(&rest[..len]), Some(Record::Applied { sequence: 9 }));
         assert_eq!(decode(&rest[len..]), Some(Record::Slow { origin: 5 }));
+    }
+
+    fn run_items<'a>(record: &Record<'a>) -> Vec<RunItem<'a>> {
+        let Record::Run(run) = record else {
+            panic!("a run, not {record:?}")
+        };
+        run.items().collect()
+    }
+
+    /// The records of an outbox, decoded.
+    fn records(stream: &[u8]) -> Vec<Record<'_>> {
+        let mut records = Vec::new();
+        let mut rest = stream;
+        while let Some(len) = record_len(rest) {
+            records.push(decode(&rest[..len]).expect("a record"));
+            rest = &rest[len..];
+        }
+        assert!(rest.is_empty());
+        records
+    }
+
+    fn item(tail: &[u8]) -> RunItem<'_> {
+        RunItem {
+            reply_len: 0,
+            header_len: None,
+            body_len: tail.len() - 6,
+            tail,
+        }
+    }
+
+    #[test]
+    fn messages_of_one_publisher_on_one_subject_share_a_record() {
+        let (first, second) = (item(b" 2\r\nab\r\n"), item(b" 0\r\n\r\n"));
+        let third = RunItem {
+            reply_len: 1,
+            header_len: Some(12),
+            body_len: 14,
+            tail: b" r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n",
+        };
+        let mut outbox = Outbox::default();
+        for item in [&first, &second, &third] {
+            outbox.push_plain(1, 7, b"a.b", item);
+        }
+        let records = records(outbox.unsent());
+        assert_eq!(records.len(), 1);
+        assert_eq!(run_items(&records[0]), [first, second, third]);
+        let Record::Run(run) = records[0] else {
+            panic!("a run")
+        };
+        assert_eq!((run.account, run.origin, run.subject), (1, 7, &b"a.b"[..]));
+        assert!(run.count_max() >= 3);
+    }
+
+    #[test]
+    fn what_differs_or_comes_between_starts_another_record() {
+        let item = item(b" 2\r\nab\r\n");
+        let mut outbox = Outbox::default();
+        outbox.push_plain(1, 7, b"a.b", &item);
+        outbox.push_plain(1, 7, b"a", &item);
+        outbox.push_plain(1, 7, b"a.b", &item);
+        outbox.push_plain(1, 8, b"a.b", &item);
+        outbox.push_plain(2, 8, b"a.b", &item);
+        put_applied(outbox.stream(), 1);
+        outbox.push_plain(2, 8, b"a.b", &item);
+        assert_eq!(records(outbox.unsent()).len(), 7);
+    }
+
+    #[test]
+    fn a_run_of_which_a_byte_is_taken_grows_no_more() {
+        let item = item(b" 2\r\nab\r\n");
+        let mut outbox = Outbox::default();
+        outbox.push_plain(1, 7, b"a.b", &item);
+        let mut ring = outbox.unsent()[..5].to_vec();
+        outbox.advance(5);
+        outbox.push_plain(1, 7, b"a.b", &item);
+        ring.extend_from_slice(outbox.unsent());
+        let records = records(&ring);
+        assert_eq!(records.len(), 2);
+        assert_eq!(run_items(&records[0]), [item]);
+        assert_eq!(run_items(&records[1]), [item]);
+    }
+
+    #[test]
+    fn a_run_is_bounded() {
+        let tail = [&b" 100\r\n"[..], &[b'x'; 100], b"\r\n"].concat();
+        let item = RunItem {
+            body_len: 100,
+            ..item(&tail)
+        };
+        let mut outbox = Outbox::default();
+        for _ in 0..1000 {
+            outbox.push_plain(1, 7, b"a.b", &item);
+        }
+        let stream = outbox.unsent();
+        let records = records(stream);
+        assert_eq!(
+            records.iter().map(|r| run_items(r).len()).sum::<usize>(),
+            1000
+        );
+        let longest = RUN_BYTES_MAX + RUN_ITEM_HEAD + tail.len();
+        assert!(record_len(stream).is_some_and(|len| len < longest));
     }
 
     #[test]
