@@ -78,7 +78,7 @@ impl Player {
 
     /// Sleeps whenever there is nothing to do, until `received` bytes came by
     /// sockets (each is handed to `reply`) or a word came by the link.
-    async fn await_news(&mut self, mut sockets: usize, reply: bool) -> Option<u8> {
+    fn await_news(&mut self, mut sockets: usize, reply: bool) -> Option<u8> {
         let by_link = sockets == 0;
         loop {
             let busy = self.ring.turn().unwrap() > 0;
@@ -114,7 +114,7 @@ impl Player {
             }
             let inbound = &self.links.from;
             let quiet = || inbound.iter().flatten().all(LinkReceiver::is_empty);
-            if self.parker.park(&mut self.ring, quiet).await.unwrap() == Parked::Slept {
+            if self.parker.park(&mut self.ring, quiet).unwrap() == Parked::Slept {
                 self.progress.sleeps.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -122,28 +122,28 @@ impl Player {
 
     /// Strikes a burst of sockets at once, waits for their echoes, passes a word
     /// through the links and back, and again.
-    async fn lead(mut self, cycles: u64) {
+    fn lead(mut self, cycles: u64) {
         let mut round = 0_u64;
         while self.progress.sleeps.load(Ordering::Relaxed) < cycles {
             let burst = 1 + (round * 7 % SOCKETS as u64) as usize;
             for slot in 0..burst {
                 self.ring.send(slot as u32, vec![0]);
             }
-            assert_eq!(self.await_news(burst, false).await, None);
+            assert_eq!(self.await_news(burst, false), None);
             self.tell(YOUR_TURN);
-            assert_eq!(self.await_news(0, false).await, Some(YOUR_TURN));
+            assert_eq!(self.await_news(0, false), Some(YOUR_TURN));
             round += 1;
             self.progress.rounds.store(round, Ordering::Relaxed);
         }
         self.stopping = true;
         self.tell(STOP);
-        assert_eq!(self.await_news(0, false).await, Some(STOP));
+        assert_eq!(self.await_news(0, false), Some(STOP));
         self.progress.done.store(true, Ordering::Relaxed);
     }
 
-    async fn follow(mut self) {
+    fn follow(mut self) {
         loop {
-            let word = self.await_news(0, true).await.unwrap();
+            let word = self.await_news(0, true).unwrap();
             self.tell(word);
             if word == STOP {
                 return;
@@ -185,13 +185,13 @@ fn no_wake_up_is_lost_between_cores_and_sockets() {
 
     let shared = Arc::clone(&progress);
     let first = executor::start(allowed[0], "leader", &config, move || async move {
-        Player::new(leader, left, shared).lead(cycles).await;
+        Player::new(leader, left, shared).lead(cycles);
     })
     .unwrap();
     let shared = Arc::clone(&progress);
     let cpu = allowed[1 % allowed.len()];
     let second = executor::start(cpu, "follower", &config, move || async move {
-        Player::new(follower, right, shared).follow().await;
+        Player::new(follower, right, shared).follow();
     })
     .unwrap();
 

@@ -184,13 +184,13 @@ impl Driver {
             }
             let now = self.now;
             if self.spinner.may_sleep(|| Duration::from_nanos(now)) {
-                self.sleep().await?;
+                self.sleep()?;
             }
         }
     }
 
     /// Sleeps until there is work.
-    async fn sleep(&mut self) -> io::Result<()> {
+    fn sleep(&mut self) -> io::Result<()> {
         if let Some(deadline) = self.next_deadline() {
             self.ring.set_timer(Duration::from_nanos(deadline));
         }
@@ -201,7 +201,7 @@ impl Driver {
                 && !can_send(core, to)
         };
         let before = self.now;
-        let parked = self.parker.park(&mut self.ring, nothing).await?;
+        let parked = self.parker.park(&mut self.ring, nothing)?;
         if parked == Parked::Slept {
             self.figures.parks += 1;
             self.figures.slept_ns += self.clock.now().mono_ns - before;

@@ -4,8 +4,8 @@
 //! A turn of the core is: [`NetRing::turn`] (one kernel entry), then
 //! [`NetRing::next_event`] until it is `None`, calling [`send`](NetRing::send),
 //! [`close`](NetRing::close) and the rest freely in between. What they ask for
-//! goes to the kernel with the next turn. Nothing here blocks; when and how to
-//! sleep is the business of [`super::parker`].
+//! goes to the kernel with the next turn. Nothing here blocks but
+//! [`NetRing::sleep`]; when to call it is the business of [`super::parker`].
 //!
 //! Memory of a connection: one slot, 24 bytes and a `SendBuffer`. Receive buffers
 //! belong to the core ([`super::buffer_ring`]), message heads to the turn.
@@ -95,6 +95,8 @@ pub struct NetRing<B: SendBuffer> {
     starved: VecDeque<(u32, u32)>,
     /// Operations of which the last completion has not come.
     in_flight: usize,
+    /// Other threads wake the core by it; see [`NetRing::watch`].
+    watched: Option<OwnedFd>,
     /// Deadline of the timer that the kernel has, `CLOCK_MONOTONIC`.
     timer: Option<Duration>,
     /// Read by the kernel when it takes a timer's entry; boxed to stay in place.
@@ -124,6 +126,7 @@ impl<B: SendBuffer> NetRing<B> {
             follow_ups: VecDeque::new(),
             starved: VecDeque::new(),
             in_flight: 0,
+            watched: None,
             timer: None,
             timer_spec: Box::new(Timespec::new()),
         })
@@ -477,8 +480,7 @@ impl<B: SendBuffer> NetRing<B> {
         }
     }
 
-    /// Nothing to submit, to reap, to hand out, or waiting in the kernel. Only
-    /// then may the core sleep, and only by the rule of [`super::parker`].
+    /// Nothing to submit, to reap, to hand out, or waiting in the kernel.
     pub fn is_quiescent(&mut self) -> bool {
         self.batch.is_empty()
             && self.follow_ups.is_empty()
@@ -491,31 +493,36 @@ impl<B: SendBuffer> NetRing<B> {
         self.in_flight
     }
 
-    /// Registers the eventfd by which the ring wakes a sleeping core. It is
-    /// signalled only between [`listen_for_work`](Self::listen_for_work) and
-    /// [`stop_listening_for_work`](Self::stop_listening_for_work).
-    ///
-    /// # Errors
-    /// The system's error.
-    pub fn register_event_fd(&mut self, event_fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.submission.register_event_fd(event_fd)
+    /// From now on each write to `event_fd`, an eventfd, ends a
+    /// [`sleep`](Self::sleep). It is never read: the poll notices every write,
+    /// whatever the counter says.
+    pub fn watch(&mut self, event_fd: OwnedFd) {
+        self.watched = Some(event_fd);
+        self.arm_watch();
     }
 
-    /// First half of going to sleep: has new work signal the eventfd from now on,
-    /// then looks once more, in the kernel, for work that came before. Returns
-    /// whether the core may sleep.
+    fn arm_watch(&mut self) {
+        let Some(fd) = &self.watched else { return };
+        let operation = opcode::PollAdd::new(Fd(fd.as_raw_fd()), libc::POLLIN as u32)
+            .multi(true)
+            .build();
+        // SAFETY: a poll points to no memory.
+        unsafe { self.push(operation, Tag::of_ring(Kind::Wake)) };
+    }
+
+    /// Submits everything asked for and sleeps until there is a completion; not
+    /// at all if there is one. [`turn`](Self::turn) takes it.
     ///
     /// # Errors
     /// As [`turn`](Self::turn).
-    pub fn listen_for_work(&mut self) -> io::Result<bool> {
-        self.submission.notify(true);
-        self.submission.enter()?;
-        Ok(self.is_quiescent())
-    }
-
-    /// The core is awake: new work needs no signal.
-    pub fn stop_listening_for_work(&mut self) {
-        self.submission.notify(false);
+    pub fn sleep(&mut self) -> io::Result<()> {
+        let has_work = !self.batch.is_empty()
+            || !self.follow_ups.is_empty()
+            || (!self.starved.is_empty() && self.buffers.available() > 0);
+        if has_work {
+            return Ok(());
+        }
+        self.submission.sleep()
     }
 
     /// Receives again for slots that found no buffer: as many as there are
@@ -559,6 +566,12 @@ impl<B: SendBuffer> NetRing<B> {
             Kind::Timer => {
                 self.timer = None;
                 Some(Event::Timer)
+            }
+            Kind::Wake => {
+                if last {
+                    self.arm_watch();
+                }
+                None
             }
             Kind::StopAccept | Kind::TimerUpdate | Kind::CancelAll => None,
         }
@@ -710,6 +723,7 @@ impl<B: SendBuffer> Drop for NetRing<B> {
     /// sockets are free when the ring is gone and a successor can bind the port.
     fn drop(&mut self) {
         // So that handling the last completions starts nothing anew.
+        self.watched = None;
         for listener in &mut self.listeners {
             listener.closing = true;
         }

@@ -36,6 +36,8 @@ pub(super) enum Kind {
     TimerUpdate,
     /// Cancellation of everything in the ring, before it is dropped.
     CancelAll,
+    /// Multishot poll of the descriptor by which other threads wake the core.
+    Wake,
 }
 
 /// Generations wrap at this many bits.
@@ -83,6 +85,7 @@ impl Tag {
             8 => Kind::Timer,
             9 => Kind::TimerUpdate,
             10 => Kind::CancelAll,
+            11 => Kind::Wake,
             _ => return None,
         };
         Some(Self {
@@ -103,7 +106,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const KINDS: [Kind; 10] = [
+    const KINDS: [Kind; 11] = [
         Kind::Receive,
         Kind::Send,
         Kind::Pause,
@@ -114,6 +117,7 @@ mod tests {
         Kind::Timer,
         Kind::TimerUpdate,
         Kind::CancelAll,
+        Kind::Wake,
     ];
 
     proptest! {

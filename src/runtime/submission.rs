@@ -8,15 +8,16 @@
 //! - If fewer entries were submitted than `to_submit` says, the call returns
 //!   before it runs that work. So `to_submit` is always the queue's exact length.
 //! - One entry with `min_complete` 0 runs about 20 queued items and leaves the
-//!   rest on a retry list. Nothing signals again for what is left there; with
-//!   `TASKRUN_FLAG` the kernel keeps `IORING_SQ_TASKRUN` set in shared memory.
+//!   rest on a retry list; with `TASKRUN_FLAG` the kernel keeps
+//!   `IORING_SQ_TASKRUN` set in shared memory.
+//! - An entry that waits (`min_complete` 1) runs both lists first and sleeps only
+//!   if no completion came of it and none is in the queue; work that arrives
+//!   meanwhile wakes it.
 //! - Completions that find the queue full are kept in the kernel (`NODROP`), are
 //!   announced by `IORING_SQ_CQ_OVERFLOW` and come with a later entry.
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::{Ordering, fence};
 
 use io_uring::{EnterFlags, IoUring, squeue};
 
@@ -85,7 +86,7 @@ impl Submission {
         }
         // Full: hand over what is there. An error here comes again, and is
         // reported, at the next `enter`; the entry waits in the backlog.
-        let _ = self.submit(EnterFlags::empty());
+        let _ = self.submit(EnterFlags::empty(), 0);
         // SAFETY: as above.
         if unsafe { self.ring.submission().push(&entry) }.is_err() {
             self.backlog.push_back(entry);
@@ -118,7 +119,7 @@ impl Submission {
     /// Enters the kernel once: submits everything and runs deferred work.
     pub fn enter(&mut self) -> io::Result<()> {
         loop {
-            self.submit(EnterFlags::GETEVENTS)?;
+            self.submit(EnterFlags::GETEVENTS, 0)?;
             if self.backlog.is_empty() || !self.refill() {
                 break;
             }
@@ -152,14 +153,17 @@ impl Submission {
         moved
     }
 
-    fn submit(&mut self, flags: EnterFlags) -> io::Result<()> {
+    fn submit(&mut self, flags: EnterFlags, min_complete: u32) -> io::Result<()> {
         loop {
             let length = self.ring.submission().len() as u32;
             // SAFETY: no argument is passed; the entries obey `push`'s contract.
             let entered = unsafe {
-                self.ring
-                    .submitter()
-                    .enter::<libc::sigset_t>(length, 0, flags.bits(), None)
+                self.ring.submitter().enter::<libc::sigset_t>(
+                    length,
+                    min_complete,
+                    flags.bits(),
+                    None,
+                )
             };
             match entered {
                 Ok(_) => return Ok(()),
@@ -174,8 +178,22 @@ impl Submission {
         }
     }
 
-    /// Waits for at least one completion, no longer than `timeout`. Only for the
-    /// teardown; the loop never blocks here.
+    /// Enters the kernel as [`enter`](Self::enter) does and stays there until a
+    /// completion is in the queue, if it has to: the only place where a core
+    /// sleeps. May return early.
+    pub fn sleep(&mut self) -> io::Result<()> {
+        if !self.backlog.is_empty() {
+            return self.enter();
+        }
+        self.submit(EnterFlags::GETEVENTS, 1)?;
+        if self.is_submitted() {
+            self.messages.recycle();
+        }
+        Ok(())
+    }
+
+    /// Waits for at least one completion, no longer than `timeout`: for the
+    /// teardown and for tests.
     pub fn wait(&mut self, timeout: std::time::Duration) -> io::Result<()> {
         self.refill();
         let timeout = io_uring::types::Timespec::from(timeout);
@@ -193,28 +211,6 @@ impl Submission {
             result: entry.result(),
             flags: entry.flags(),
         }));
-    }
-
-    /// Lets the ring signal `event_fd`, once [`notify`](Self::notify) turns that on.
-    pub fn register_event_fd(&mut self, event_fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.notify(false);
-        self.ring.submitter().register_eventfd(event_fd.as_raw_fd())
-    }
-
-    /// Turns signals of new work on or off.
-    ///
-    /// After turning them on, work that came before is announced by nothing but
-    /// the next [`enter`](Self::enter): the fence orders this store before the
-    /// kernel's look at its work list there, and the kernel orders adding to the
-    /// list (a full barrier) before its look at the store.
-    pub fn notify(&mut self, on: bool) {
-        let queue = self.ring.completion();
-        if on {
-            queue.enable_eventfd();
-        } else {
-            queue.disable_eventfd();
-        }
-        fence(Ordering::SeqCst);
     }
 }
 
@@ -294,6 +290,8 @@ impl Messages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
+
     use io_uring::opcode;
 
     #[test]

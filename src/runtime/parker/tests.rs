@@ -9,7 +9,6 @@ const BURST: u32 = 100;
 
 struct Burst {
     ring: NetRing<Vec<u8>>,
-    seat: Seat,
     peers: Vec<UnixStream>,
 }
 
@@ -20,8 +19,6 @@ impl Burst {
             ..RingConfig::default()
         })
         .unwrap();
-        let (seat, _waker) = Seat::new().unwrap();
-        ring.register_event_fd(seat.as_fd()).unwrap();
         let peers = (0..BURST)
             .map(|slot| {
                 let (ours, theirs) = UnixStream::pair().unwrap();
@@ -32,7 +29,7 @@ impl Burst {
         while !ring.is_quiescent() {
             ring.turn().unwrap();
         }
-        Self { ring, seat, peers }
+        Self { ring, peers }
     }
 
     fn strike(&mut self) {
@@ -51,58 +48,60 @@ impl Burst {
         }
         received
     }
-
-    fn is_signalled(&self) -> bool {
-        let mut poll = libc::pollfd {
-            fd: self.seat.as_fd().as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        // SAFETY: one valid entry.
-        unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
-    }
 }
 
-/// The kernel fact behind the rule: one entry leaves work behind, and the signal
-/// of its arrival is spent.
+/// The kernel fact that who sleeps outside of the ring must know.
 #[test]
-fn one_entry_before_sleep_loses_work() {
+fn one_entry_leaves_work_behind() {
     let mut burst = Burst::new();
-    assert!(burst.ring.listen_for_work().unwrap());
     burst.strike();
-    assert!(burst.is_signalled());
-    // Woken: as a core does that enters once and sleeps again.
-    burst.ring.stop_listening_for_work();
-    burst.seat.bell.empty();
     let received = burst.turn();
     assert!(received < BURST, "the kernel ran all {received} at once");
-    assert!(!burst.is_signalled(), "it would sleep for ever");
-    // What the rule looks at shows the rest, and so does its last look.
     assert!(!burst.ring.is_quiescent());
-    assert!(!burst.ring.listen_for_work().unwrap());
 }
 
 #[test]
-fn turning_until_quiescent_gets_everything() {
+fn sleep_ends_at_once_over_work_that_is_left() {
     let mut burst = Burst::new();
-    assert!(burst.ring.listen_for_work().unwrap());
     burst.strike();
-    burst.ring.stop_listening_for_work();
     let mut received = 0;
-    while !burst.ring.is_quiescent() {
+    while received < BURST {
+        // Hangs if the rest were forgotten.
+        burst.ring.sleep().unwrap();
         received += burst.turn();
     }
     assert_eq!(received, BURST);
+    assert!(burst.ring.is_quiescent());
 }
 
-/// Work that arrives while signals are off is found by the look after turning
-/// them on.
 #[test]
-fn work_that_came_unannounced_prevents_sleep() {
-    let mut burst = Burst::new();
-    burst.peers[0].write_all(b"x").unwrap();
-    assert!(!burst.is_signalled());
-    assert!(!burst.ring.listen_for_work().unwrap());
+fn a_waker_ends_one_sleep_of_the_ring_each_time() {
+    let (seat, waker) = Seat::new().unwrap();
+    let mut ring = NetRing::<Vec<u8>>::new(&RingConfig::default()).unwrap();
+    let parker = Parker::new(seat, &mut ring).unwrap();
+    for _ in 0..3 {
+        let woken = waker.clone();
+        // Signals between the core's word that it sleeps and its sleep.
+        let wakes = move || {
+            woken.wake();
+            true
+        };
+        assert_eq!(parker.park(&mut ring, wakes).unwrap(), Parked::Slept);
+        ring.turn().unwrap();
+        assert!(ring.next_event().is_none());
+        assert!(ring.is_quiescent(), "a write is noticed once");
+    }
+}
+
+#[test]
+fn who_finds_something_inbound_does_not_sleep() {
+    let (seat, waker) = Seat::new().unwrap();
+    let mut ring = NetRing::<Vec<u8>>::new(&RingConfig::default()).unwrap();
+    let parker = Parker::new(seat, &mut ring).unwrap();
+    assert_eq!(parker.park(&mut ring, || false).unwrap(), Parked::NotAtAll);
+    waker.wake();
+    ring.turn().unwrap();
+    assert!(ring.is_quiescent(), "who is awake needs no signal");
 }
 
 #[test]
@@ -121,17 +120,4 @@ fn a_waker_signals_a_plain_thread_once_a_sleep() {
     let seat = waits.join().unwrap();
     seat.wait(|| false, None).unwrap();
     seat.wait(|| true, Some(Duration::ZERO)).unwrap();
-}
-
-/// Why signals are off while the core is awake: each entry that posts completions
-/// would signal, and each sleep would end at once.
-#[test]
-fn completions_signal_too_while_signals_are_on() {
-    let mut burst = Burst::new();
-    burst.ring.listen_for_work().unwrap();
-    burst.peers[0].write_all(b"x").unwrap();
-    burst.seat.bell.empty();
-    assert_eq!(burst.turn(), 1);
-    assert!(burst.is_signalled());
-    assert!(burst.ring.is_quiescent());
 }
