@@ -5,6 +5,7 @@ mod driver;
 mod gates;
 mod queue_picks;
 mod routes;
+mod runs;
 mod sessions;
 mod subscriptions;
 mod timers;

@@ -54,7 +54,6 @@ impl Harness {
     }
 }
 
-
 #[test]
 fn accepts_receives_and_sends() {
     let mut harness = Harness::small();
