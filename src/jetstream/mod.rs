@@ -1,0 +1,26 @@
+//! JetStream: streams, consumers and their API.
+//!
+//! One [`JetStream`] stands beside each [`crate::broker::Core`] and, like it, never touches a
+//! socket, file, clock or source of randomness: what it needs comes through [`bus::Bus`] and
+//! [`crate::store::Disk`], and both answer by events. A stream lives on one core, its *home*,
+//! which its account and name decide. Core 0 is the *meta core*: it answers what concerns many
+//! streams and hands on what concerns one.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `node` | the state of one core and its entry points |
+//! | `bus` | what is asked of the broker's core |
+//! | `settings` | what it is configured with |
+//! | `error` | the API's errors |
+//! | `peer` | records between cores |
+//! | `meta`, `account` | the catalogue of streams and the use of accounts |
+//! | `api` | requests and responses |
+//! | `advisory` | events on `$JS.EVENT` |
+//! | `stream` | one stream: what it stores and for how long |
+//! | `consumer` | one consumer: what it delivers and what was acknowledged |
+
+pub mod bus;
+pub mod consumer;
+pub mod error;
+pub mod settings;
+pub mod stream;
