@@ -12,6 +12,7 @@
 //! | `bus` | what is asked of the broker's core |
 //! | `settings` | what it is configured with |
 //! | `error` | the API's errors |
+//! | `json`, `time` | how requests are read, and times in them |
 //! | `peer` | records between cores |
 //! | `meta`, `account` | the catalogue of streams and the use of accounts |
 //! | `api` | requests and responses |
@@ -22,5 +23,7 @@
 pub mod bus;
 pub mod consumer;
 pub mod error;
+pub mod json;
 pub mod settings;
 pub mod stream;
+pub mod time;

@@ -1,4 +1,4 @@
-//! Subjects: validity, tokens, wildcard relations and the subscription index.
+//! Subjects: validity, tokens, wildcard relations, transforms and the subscription index.
 //!
 //! A *subject* is a non-empty byte string of tokens joined by `.`; no token is
 //! empty. Bytes are compared as they are: no case folding, no UTF-8. What ends a
@@ -15,6 +15,7 @@
 mod index;
 mod relation;
 mod token;
+mod transform;
 
 pub use index::{Index, IndexFull, PatternId, TextHash};
 pub use relation::{is_subset, matches, overlaps};
@@ -22,3 +23,4 @@ pub use token::{
     SEPARATOR, TAIL, Tokens, WILDCARD, is_literal, is_valid_publish, is_valid_subscription,
     token_count, tokens,
 };
+pub use transform::{Transform, TransformError};

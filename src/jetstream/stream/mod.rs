@@ -1,1 +1,3 @@
 //! One stream.
+
+pub mod config;
