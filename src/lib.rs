@@ -13,4 +13,5 @@ pub mod jetstream;
 pub mod monitor;
 pub mod protocol;
 pub mod runtime;
+pub mod store;
 pub mod subject;

@@ -21,6 +21,7 @@
 
 mod arena;
 mod id_table;
+mod names;
 mod segmented;
 mod slab;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use std::fmt;
 
 use self::arena::{Arena, Block};
 use self::id_table::IdTable;
+pub use self::names::Names;
 use self::slab::Slab;
 pub use self::text_hash::TextHash;
 use self::trie::Trie;

@@ -17,7 +17,7 @@ mod relation;
 mod token;
 mod transform;
 
-pub use index::{Index, IndexFull, PatternId, TextHash};
+pub use index::{Index, IndexFull, Names, PatternId, TextHash};
 pub use relation::{is_subset, matches, overlaps};
 pub use token::{
     SEPARATOR, TAIL, Tokens, WILDCARD, is_literal, is_valid_publish, is_valid_subscription,
