@@ -32,12 +32,7 @@ pub struct Journal {
 impl Journal {
     /// Makes a new journal with a first snapshot, which is durable when
     /// [`durable`](Self::durable) is at least 1.
-    pub fn create(
-        owner: u32,
-        config: JournalConfig,
-        snapshot: &[u8],
-        disk: &mut dyn Disk,
-    ) -> Self {
+    pub fn create(owner: u32, config: JournalConfig, snapshot: &[u8], disk: &mut dyn Disk) -> Self {
         let _ = (owner, config, snapshot, disk);
         Self {
             last: 1,

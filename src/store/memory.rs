@@ -37,7 +37,10 @@ pub(super) struct Memory {
 }
 
 fn number(bytes: &[u8], at: usize) -> usize {
-    bytes[at..at + 4].iter().rev().fold(0, |n, b| n << 8 | usize::from(*b))
+    bytes[at..at + 4]
+        .iter()
+        .rev()
+        .fold(0, |n, b| n << 8 | usize::from(*b))
 }
 
 impl Memory {
@@ -162,7 +165,10 @@ impl Memory {
             };
             let length = record.len();
             let sequence = number(record, 0) as u64 | (number(record, 4) as u64) << 32;
-            if index.get(sequence).is_some_and(|entry| entry.place == place) {
+            if index
+                .get(sequence)
+                .is_some_and(|entry| entry.place == place)
+            {
                 let copy = record.to_vec();
                 let moved = self.store(length, |bytes| bytes.extend_from_slice(&copy));
                 index.set_place(sequence, moved);

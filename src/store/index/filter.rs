@@ -133,7 +133,8 @@ impl Index {
         } else {
             cursor.barren = (from, from);
         }
-        let covered = |cursor: &FilterCursor, at: u64| cursor.merged_from <= at && at <= cursor.merged;
+        let covered =
+            |cursor: &FilterCursor, at: u64| cursor.merged_from <= at && at <= cursor.merged;
         loop {
             if !covered(cursor, from) {
                 match self.scan(cursor, from) {

@@ -24,8 +24,8 @@ mod wakes;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-pub use self::entry::{Entry, Place, TEXT_MAX};
 use self::entry::FAR;
+pub use self::entry::{Entry, Place, TEXT_MAX};
 use self::sequences::Sequences;
 use self::subjects::Subjects;
 use self::wakes::Wakes;
@@ -316,12 +316,11 @@ impl Index {
         from: &[u8],
         mut visit: impl FnMut(&[u8], &SubjectState) -> ControlFlow<()>,
     ) {
-        self.subjects.for_each_match(pattern, from, |id, text| {
-            match self.subjects.state(id) {
+        self.subjects
+            .for_each_match(pattern, from, |id, text| match self.subjects.state(id) {
                 Some(state) => visit(text, &state),
                 None => ControlFlow::Continue(()),
-            }
-        });
+            });
     }
 
     /// The first message of a subject from `from` on.

@@ -234,7 +234,11 @@ impl Sequences {
             return Some(join(first_page, first_chunk, found));
         }
         for (&number, page) in self.pages.range(first_page..) {
-            let start = if number == first_page { first_chunk + 1 } else { 0 };
+            let start = if number == first_page {
+                first_chunk + 1
+            } else {
+                0
+            };
             if let Some(chunk) = page.next_chunk(start)
                 && let Some(at) = page.chunks[chunk].as_deref().and_then(|c| c.next(0))
             {
@@ -282,7 +286,10 @@ impl Sequences {
                 continue;
             }
             let whole = first_chunk.min(page.counts.len());
-            below += page.counts[..whole].iter().map(|&c| u64::from(c)).sum::<u64>();
+            below += page.counts[..whole]
+                .iter()
+                .map(|&c| u64::from(c))
+                .sum::<u64>();
             if let Some(Some(chunk)) = page.chunks.get(first_chunk) {
                 below += chunk.rank(at) as u64;
             }

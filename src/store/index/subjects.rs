@@ -194,19 +194,23 @@ impl Subjects {
             return;
         }
         let names = &self.names;
-        self.order.walk(beginning.max(from), |id| names.text(id), |id| {
-            let text = names.text(id);
-            if !text.starts_with(beginning) {
-                return Step::Stop;
-            }
-            if matches(pattern, text) {
-                return match visit(id, text) {
-                    ControlFlow::Continue(()) => Step::Next,
-                    ControlFlow::Break(()) => Step::Stop,
-                };
-            }
-            leap(pattern, text)
-        });
+        self.order.walk(
+            beginning.max(from),
+            |id| names.text(id),
+            |id| {
+                let text = names.text(id);
+                if !text.starts_with(beginning) {
+                    return Step::Stop;
+                }
+                if matches(pattern, text) {
+                    return match visit(id, text) {
+                        ControlFlow::Continue(()) => Step::Next,
+                        ControlFlow::Break(()) => Step::Stop,
+                    };
+                }
+                leap(pattern, text)
+            },
+        );
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

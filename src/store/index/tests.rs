@@ -71,7 +71,10 @@ fn check(index: &Index, model: &Model, last: u64, probe: u64) -> Result<(), Test
     prop_assert_eq!(state.messages, model.len() as u64);
     let first = model.keys().next().copied().unwrap_or(last + 1);
     prop_assert_eq!((state.first_sequence, state.last_sequence), (first, last));
-    let bytes: u64 = model.values().map(|(subject, _)| 30 + subject.len() as u64).sum();
+    let bytes: u64 = model
+        .values()
+        .map(|(subject, _)| 30 + subject.len() as u64)
+        .sum();
     prop_assert_eq!(state.bytes, bytes);
     let mut subjects: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for (sequence, (subject, _)) in model {
@@ -79,18 +82,28 @@ fn check(index: &Index, model: &Model, last: u64, probe: u64) -> Result<(), Test
     }
     prop_assert_eq!(state.subjects, subjects.len() as u64);
     for (subject, all) in &subjects {
-        let state = index.find_subject(subject.as_bytes()).expect("it has messages");
+        let state = index
+            .find_subject(subject.as_bytes())
+            .expect("it has messages");
         prop_assert_eq!((state.first, state.last), (all[0], all[all.len() - 1]));
         prop_assert_eq!(state.count, all.len() as u64);
         let behind = all.iter().copied().filter(|s| *s >= probe);
-        prop_assert_eq!(index.count_of(state.id, probe), behind.clone().count() as u64);
+        prop_assert_eq!(
+            index.count_of(state.id, probe),
+            behind.clone().count() as u64
+        );
         prop_assert_eq!(index.next_of(state.id, probe), behind.clone().next());
         let before = all.iter().copied().filter(|s| *s <= probe).next_back();
         prop_assert_eq!(index.previous_of(state.id, probe), before);
     }
     for patterns in FILTERS {
         let filter = Filter::new(patterns);
-        let wanted = || model.iter().filter(|(_, (s, _))| passes(patterns, s)).map(|e| *e.0);
+        let wanted = || {
+            model
+                .iter()
+                .filter(|(_, (s, _))| passes(patterns, s))
+                .map(|e| *e.0)
+        };
         prop_assert_eq!(
             index.count_matching(&filter, probe),
             wanted().filter(|s| *s >= probe).count() as u64
@@ -198,7 +211,9 @@ fn long_lists_and_sparse_filters_agree_with_a_scan() {
     let mut model: BTreeMap<u64, String> = BTreeMap::new();
     let mut random = 1u64;
     let mut next = move || {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         random >> 33
     };
     for sequence in 1..=60_000 {
@@ -208,7 +223,9 @@ fn long_lists_and_sparse_filters_agree_with_a_scan() {
             n => format!("other.{n}"),
         };
         let entry = Entry::new(0, Place::default(), subject.len(), false, false);
-        index.push(sequence, subject.as_bytes(), entry, None).expect("room");
+        index
+            .push(sequence, subject.as_bytes(), entry, None)
+            .expect("room");
         model.insert(sequence, subject);
         if next() % 3 == 0 {
             let at = next() % sequence;
@@ -218,7 +235,12 @@ fn long_lists_and_sparse_filters_agree_with_a_scan() {
             }
         }
     }
-    for patterns in [&["often.x"] as &[&str], &["rare.*"], &["often.*", "rare.1"], &["none.*"]] {
+    for patterns in [
+        &["often.x"] as &[&str],
+        &["rare.*"],
+        &["often.*", "rare.1"],
+        &["none.*"],
+    ] {
         let filter = Filter::new(patterns);
         let mut cursor = FilterCursor::new(filter.clone());
         let wanted: Vec<u64> = model
@@ -235,8 +257,14 @@ fn long_lists_and_sparse_filters_agree_with_a_scan() {
         assert_eq!(found, wanted, "{patterns:?}");
         for probe in (0..60_000).step_by(777) {
             let behind = wanted.partition_point(|s| *s < probe);
-            assert_eq!(index.count_matching(&filter, probe), (wanted.len() - behind) as u64);
-            assert_eq!(index.next_matching(&mut cursor, probe), wanted.get(behind).copied());
+            assert_eq!(
+                index.count_matching(&filter, probe),
+                (wanted.len() - behind) as u64
+            );
+            assert_eq!(
+                index.next_matching(&mut cursor, probe),
+                wanted.get(behind).copied()
+            );
         }
     }
 }
