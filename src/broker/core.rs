@@ -11,6 +11,7 @@ use super::close::CloseReason;
 use super::connection::{Connection, Phase, Traffic, pause};
 use super::effect::{CloseMode, Effect, LogLevel};
 use super::interest::{Account, QueueNames};
+use super::internal::Internal;
 use super::output::{Batch, ChunkPool};
 use super::route::{RouteCache, RouteRef};
 use super::settings::Settings;
@@ -162,6 +163,8 @@ pub struct Core {
     pub(super) system_sequence: u64,
     pub(super) lame_duck: bool,
     pub(super) has_more_to_bury: bool,
+    /// Subscriptions of the server's own services.
+    pub(super) internal: Internal,
 }
 
 impl Core {
@@ -204,6 +207,7 @@ impl Core {
             system_sequence: 0,
             lame_duck: false,
             has_more_to_bury: false,
+            internal: Internal::default(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::connection::{Connection, Phase};
 use super::core::{Core, Deferred};
+use super::internal::INTERNAL;
 use super::output::ChunkPool;
 use super::publish::{Message, Outcome};
 use super::subscriptions::{SubId, Subscriptions};
@@ -19,7 +20,7 @@ fn render_for(
     message: &mut Message<'_>,
 ) -> usize {
     let sid = subs.sid(id);
-    let subject = message.subject;
+    let subject = message.shown();
     match message.header_len {
         Some(header_len) if !conn.headers => {
             let payload = &message.body[header_len..];
@@ -63,6 +64,10 @@ impl Core {
     ) -> bool {
         let sub = self.subs.get(id);
         let slot = sub.conn;
+        if slot == INTERNAL {
+            self.deliver_internal(id, message, outcome);
+            return true;
+        }
         if message.excluded == Some(slot) {
             return false;
         }

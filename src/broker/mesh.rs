@@ -149,6 +149,7 @@ impl Core {
     /// The interest in a pattern changed: routes that were resolved before are void.
     pub(super) fn interest_changed(&mut self, account: u16, pattern: PatternId) {
         let entry = &mut self.accounts[usize::from(account)];
+        self.internal.watches.note(account, entry.subject(pattern));
         if entry.is_wildcard(pattern) {
             entry.generation += 1;
         } else {
@@ -212,6 +213,7 @@ impl Core {
                 self.release_gates();
             }
             Record::Slow { origin } => self.note_slow_core(from, origin),
+            Record::Service(record) => self.internal.inbox.push_record(from, record),
         }
     }
 
@@ -230,6 +232,7 @@ impl Core {
         // the same number of patterns exists, so it cannot fail alone.
         let applied = entry.set_remote(&mut self.queues, from, pattern, queue, weight);
         debug_assert!(applied.is_ok());
+        self.internal.watches.note(account, pattern);
         if crate::subject::is_literal(pattern) {
             self.routes.forget(account, pattern);
         } else {

@@ -15,6 +15,7 @@
 //! | `interest`, `subscriptions` | who wants what, here and on other cores |
 //! | `route` | a subject resolved to targets, and the cache of those |
 //! | `mesh`, `wire` | what cores say to each other, and its encoding |
+//! | `internal` | subscriptions and messages of the server itself |
 //! | `output`, `sid` | memory layout of waiting output and of sids |
 //! | `stall` | slow consumers and back-pressure |
 //! | `frugal` | how arrays of millions of entries grow |
@@ -32,6 +33,7 @@ pub mod effect;
 mod frugal;
 mod ingest;
 pub mod interest;
+mod internal;
 mod mesh;
 pub mod output;
 pub mod permissions;
@@ -55,6 +57,7 @@ pub mod wire;
 pub use self::close::CloseReason;
 pub use self::core::{Core, CoreId, Now};
 pub use self::effect::{CloseMode, Effect, LogLevel};
+pub use self::internal::{Arrival, Inbox, ServerDelivery, ServerMessage};
 pub use self::mesh::{OUTBOX_PAUSE_BYTES, OUTBOX_RESUME_BYTES};
 pub use self::output::{Batch, Segment};
 pub use self::settings::{ServerIdentity, Settings};

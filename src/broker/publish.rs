@@ -30,7 +30,11 @@ const USER_INFO_SUBJECT: &[u8] = b"$SYS.REQ.USER.INFO";
 /// A message on its way through a core.
 pub(super) struct Message<'a> {
     pub account: u16,
+    /// The subject it is routed by.
     pub subject: &'a [u8],
+    /// The subject that readers see, if it is another one: a stored message
+    /// goes to an inbox under its own subject.
+    pub shown: Option<&'a [u8]>,
     pub reply: &'a [u8],
     /// `Some` for a message with headers (never an empty block).
     pub header_len: Option<usize>,
@@ -49,16 +53,34 @@ pub(super) struct Message<'a> {
     pub hops: u8,
 }
 
+impl<'a> Message<'a> {
+    /// The subject that readers see.
+    #[inline]
+    pub fn shown(&self) -> &'a [u8] {
+        self.shown.unwrap_or(self.subject)
+    }
+}
+
 /// What became of a message on this core.
 #[derive(Default)]
 pub(super) struct Outcome {
     /// Copies handed to connections, and the bytes of their bodies.
     pub delivered: u32,
     pub bytes: u64,
+    /// Copies for the server's own subscriptions.
+    pub internal: u32,
     /// A reader that takes it without being slow.
     pub healthy_reader: Option<u32>,
     /// A slow reader got (or, by configuration, lost) it.
     pub slow: bool,
+}
+
+impl Outcome {
+    /// Nobody on this core wanted it.
+    #[inline]
+    pub fn is_nobody(&self) -> bool {
+        self.delivered == 0 && self.internal == 0 && !self.slow
+    }
 }
 
 /// Subjects and replies with these first bytes may be reserved.
@@ -125,6 +147,7 @@ impl Core {
         let mut message = Message {
             account,
             subject: publish.subject,
+            shown: None,
             reply: publish.reply,
             header_len,
             body: publish.body,
@@ -220,7 +243,7 @@ impl Core {
             cores = self.route_beyond(&route, message, &mut outcome);
         }
         self.count_deliveries(&outcome);
-        let nobody = outcome.delivered == 0 && cores == 0 && !outcome.slow;
+        let nobody = outcome.is_nobody() && cores == 0;
         self.routes.put(at, route);
         if nobody {
             self.no_responders(slot, message);
@@ -260,7 +283,7 @@ impl Core {
     }
 
     /// To queue groups and other cores. Returns the cores that were sent it.
-    fn route_beyond(
+    pub(super) fn route_beyond(
         &mut self,
         route: &Route,
         message: &mut Message<'_>,
@@ -346,7 +369,11 @@ impl Core {
                 .clone();
             self.peers[core.index()].outbox.push_parcel(body);
         }
-        if plain && !parcel && message.hops == 0 && !picks.iter().any(|(to, _)| *to == core) {
+        if plain
+            && !parcel
+            && message.hops == 0
+            && message.shown.is_none()
+            && !picks.iter().any(|(to, _)| *to == core) {
             let item = RunItem {
                 reply_len: message.reply.len(),
                 header_len: message.header_len,
@@ -367,6 +394,7 @@ impl Core {
             hops: message.hops,
             origin: message.origin,
             subject: message.subject,
+            shown: message.shown.unwrap_or_default(),
             reply_len: message.reply.len(),
             header_len: message.header_len,
             body_len: message.body.len(),
@@ -406,6 +434,7 @@ impl Core {
         let mut message = Message {
             account: record.account,
             subject: record.subject,
+            shown: (!record.shown.is_empty()).then_some(record.shown),
             reply: tail.get(1..1 + record.reply_len).unwrap_or_default(),
             header_len: record.header_len,
             body: &tail[body_at..tail.len() - 2],
@@ -532,6 +561,7 @@ impl Core {
         let mut message = Message {
             account: GLOBAL_ACCOUNT,
             subject: reply,
+            shown: None,
             reply: b"",
             header_len: None,
             body,

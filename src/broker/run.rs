@@ -3,6 +3,7 @@
 
 use super::connection::Phase;
 use super::core::{Core, CoreId};
+use super::internal::INTERNAL;
 use super::publish::{Message, Outcome};
 use super::route::Route;
 use super::subscriptions::SubId;
@@ -46,6 +47,7 @@ impl Core {
             let mut message = Message {
                 account: run.account,
                 subject: run.subject,
+                shown: None,
                 reply: item.tail.get(1..1 + item.reply_len).unwrap_or_default(),
                 header_len: item.header_len,
                 body: &item.tail[body_at..item.tail.len() - 2],
@@ -68,6 +70,9 @@ impl Core {
     fn deliver_run(&mut self, id: SubId, run: &RunRecord<'_>, outcome: &mut Outcome) -> bool {
         let sub = self.subs.get(id);
         let slot = sub.conn;
+        if slot == INTERNAL {
+            return false;
+        }
         let threshold = self.stall_threshold();
         let Some(conn) = self.conns[slot as usize].as_deref_mut() else {
             return false;

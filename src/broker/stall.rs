@@ -20,6 +20,7 @@ use super::close::CloseReason;
 use super::connection::{Phase, pause};
 use super::core::{Core, CoreId, Deferred};
 use super::effect::{CloseMode, LogLevel};
+use super::internal::INTERNAL_ORIGIN;
 use super::publish::Outcome;
 use super::route::RouteRef;
 use super::subscriptions::SubId;
@@ -116,6 +117,10 @@ impl Core {
 
     /// Another core found only slow readers for a publisher of ours.
     pub(super) fn note_slow_core(&mut self, from: CoreId, origin: u64) {
+        if origin & INTERNAL_ORIGIN != 0 {
+            self.internal.inbox.push_slow(origin & !INTERNAL_ORIGIN);
+            return;
+        }
         let now = self.now.mono_ns;
         let Some(&slot) = self.cid_slots.get(&origin) else {
             return;

@@ -196,7 +196,7 @@ impl Core {
         } else {
             b"MSG "
         });
-        line.extend_from_slice(message.subject);
+        line.extend_from_slice(message.shown());
         line.push(b' ');
         line.extend_from_slice(self.subs.sid(id));
         line.extend_from_slice(&message.tail[..head_end]);

@@ -18,9 +18,11 @@ const INTEREST: u8 = 2;
 const APPLIED: u8 = 3;
 const SLOW: u8 = 4;
 const RUN: u8 = 5;
+const SERVICE: u8 = 6;
 
 const PLAIN: u8 = 1;
 const PARCEL: u8 = 2;
+const SHOWN: u8 = 4;
 
 /// Value of `header_len` in a record for a message without headers.
 const NO_HEADERS: u32 = u32::MAX;
@@ -36,6 +38,8 @@ pub struct MessageRecord<'a> {
     /// The publisher's connection, for echo and back-pressure.
     pub origin: u64,
     pub subject: &'a [u8],
+    /// The subject that readers see; empty if it is `subject`.
+    pub shown: &'a [u8],
     pub reply_len: usize,
     pub header_len: Option<usize>,
     /// Bytes of headers and payload.
@@ -120,6 +124,8 @@ pub enum Record<'a> {
     Slow {
         origin: u64,
     },
+    /// From the sender's services (JetStream) to the receiver's; theirs to decode.
+    Service(&'a [u8]),
 }
 
 fn start(out: &mut Vec<u8>, kind: u8) -> usize {
@@ -164,8 +170,10 @@ pub fn put_message<'q>(
     out.reserve(MESSAGE_HEAD + message.subject.len() + tail_len);
     let mut head = [0u8; MESSAGE_HEAD];
     head[4] = MESSAGE;
-    head[5] =
-        if message.plain { PLAIN } else { 0 } | if message.tail.is_none() { PARCEL } else { 0 };
+    let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+    head[5] = flag(message.plain, PLAIN)
+        | flag(message.tail.is_none(), PARCEL)
+        | flag(!message.shown.is_empty(), SHOWN);
     head[6] = message.hops;
     head[7..9].copy_from_slice(&message.account.to_le_bytes());
     head[9..17].copy_from_slice(&message.origin.to_le_bytes());
@@ -182,6 +190,9 @@ pub fn put_message<'q>(
     out.extend_from_slice(&head);
     out.extend_from_slice(message.subject);
     out.extend_from_slice(message.tail.unwrap_or_default());
+    if !message.shown.is_empty() {
+        put_bytes(out, message.shown);
+    }
     for name in queue_names {
         put_bytes(out, name);
     }
@@ -217,6 +228,13 @@ pub fn put_applied(out: &mut Vec<u8>, sequence: u64) {
 pub fn put_slow(out: &mut Vec<u8>, origin: u64) {
     let at = start(out, SLOW);
     out.extend_from_slice(&origin.to_le_bytes());
+    finish(out, at);
+}
+
+/// Appends a record of the server's services.
+pub fn put_service(out: &mut Vec<u8>, record: &[u8]) {
+    let at = start(out, SERVICE);
+    out.extend_from_slice(record);
     finish(out, at);
 }
 
@@ -319,12 +337,18 @@ pub fn decode(record: &[u8]) -> Option<Record<'_>> {
             let body_len = word(3) as usize;
             let subject = reader.take(word(0) as usize)?;
             let tail = reader.take(word(4) as usize)?;
+            let shown = if flags & SHOWN != 0 {
+                reader.bytes()?
+            } else {
+                &[]
+            };
             Record::Message(MessageRecord {
                 account,
                 plain: flags & PLAIN != 0,
                 hops,
                 origin,
                 subject,
+                shown,
                 reply_len,
                 header_len: (header_len != NO_HEADERS).then_some(header_len as usize),
                 body_len,
@@ -351,6 +375,7 @@ pub fn decode(record: &[u8]) -> Option<Record<'_>> {
         SLOW => Record::Slow {
             origin: reader.u64()?,
         },
+        SERVICE => Record::Service(reader.0),
         _ => return None,
     })
 }
@@ -517,6 +542,7 @@ mod tests {
             hops: 1,
             origin: 77,
             subject: b"a.b",
+            shown: b"",
             reply_len: 1,
             header_len: Some(12),
             body_len: 14,

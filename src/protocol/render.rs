@@ -98,6 +98,22 @@ pub fn plain_tail(out: &mut Vec<u8>, reply: &[u8], payload: &[u8]) {
     push_body(out, payload);
 }
 
+/// Appends the same for a message of the server's own that may have headers (a whole block or
+/// nothing).
+pub fn own_tail(out: &mut Vec<u8>, reply: &[u8], header: &[u8], payload: &[u8]) {
+    out.push(b' ');
+    push_reply(out, reply);
+    if !header.is_empty() {
+        push_decimal(out, header.len());
+        out.push(b' ');
+    }
+    push_decimal(out, header.len() + payload.len());
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(header);
+    out.extend_from_slice(payload);
+    out.extend_from_slice(b"\r\n");
+}
+
 fn push_reply(out: &mut Vec<u8>, reply: &[u8]) {
     if !reply.is_empty() {
         out.extend_from_slice(reply);
