@@ -116,6 +116,8 @@ pub struct Flags {
     log_time: Option<bool>,
     log_time_utc: Option<bool>,
     syslog: Option<bool>,
+    jetstream: Option<bool>,
+    store_dir: Option<String>,
     remote_syslog: Option<String>,
     debug: Option<bool>,
     trace: Option<bool>,
@@ -157,6 +159,8 @@ impl Flags {
         set(&mut options.log.time, &self.log_time);
         set(&mut options.log.time_utc, &self.log_time_utc);
         set(&mut options.log.syslog, &self.syslog);
+        set(&mut options.jetstream.enabled, &self.jetstream);
+        set(&mut options.jetstream.store_dir, &self.store_dir);
         set(&mut options.log.remote_syslog, &self.remote_syslog);
         set(&mut options.log.debug, &self.debug);
         set(&mut options.log.trace, &self.trace);
@@ -344,8 +348,6 @@ fn apply_flag(
                 asked.not_built = Some(name.to_owned());
             }
         }
-        // Without JetStream there is nothing to store, as in nats-server.
-        (Flag::StoreDir, _) => {}
         (Flag::Port, Given::Int(port)) => flags.port = Some(port),
         (Flag::HttpPort, Given::Int(port)) => flags.http_port = Some(port),
         (Flag::LogSizeLimit, Given::Int(bytes)) => flags.log_size_limit = Some(bytes),
@@ -368,6 +370,7 @@ fn apply_switch(flag: Flag, on: bool, flags: &mut Flags, asked: &mut Asked) {
         Flag::LogTime => flags.log_time = Some(on),
         Flag::LogTimeUtc => flags.log_time_utc = Some(on),
         Flag::Syslog => flags.syslog = Some(on),
+        Flag::JetStream => flags.jetstream = Some(on),
         Flag::Debug => flags.debug = Some(on),
         Flag::Trace => flags.trace = Some(on),
         Flag::TraceVerbose | Flag::DebugTrace | Flag::DebugTraceVerbose => {
@@ -413,6 +416,7 @@ fn apply_text(
         Flag::PortsFileDir => &mut flags.ports_file_dir,
         Flag::LogFile => &mut flags.log_file,
         Flag::RemoteSyslog => &mut flags.remote_syslog,
+        Flag::StoreDir => &mut flags.store_dir,
         Flag::User => &mut flags.user,
         Flag::Password => &mut flags.password,
         Flag::Token => &mut flags.token,
@@ -454,7 +458,6 @@ fn decide(flags: Flags, asked: Asked, rest: &[String]) -> Result<Command, CliErr
     if let Some(name) = asked.not_built {
         let dashed = match name.as_str() {
             // By the name of what it asks for.
-            "js" => "--jetstream".to_owned(),
             "ms" => "--https_port".to_owned(),
             name => format!("--{name}"),
         };

@@ -25,6 +25,7 @@ pub(super) enum Flag {
     DebugTraceVerbose,
     LogSizeLimit,
     MaxTracedMsgLen,
+    JetStream,
     StoreDir,
     User,
     Password,
@@ -87,6 +88,8 @@ pub(super) const FLAGS: &[(&str, Flag, Takes)] = &[
     ("DVV", Flag::DebugTraceVerbose, Takes::Bool),
     ("log_size_limit", Flag::LogSizeLimit, Takes::Int),
     ("max_traced_msg_len", Flag::MaxTracedMsgLen, Takes::Int),
+    ("js", Flag::JetStream, Takes::Bool),
+    ("jetstream", Flag::JetStream, Takes::Bool),
     ("sd", Flag::StoreDir, Takes::Text),
     ("store_dir", Flag::StoreDir, Takes::Text),
     ("user", Flag::User, Takes::Text),
@@ -102,8 +105,6 @@ pub(super) const FLAGS: &[(&str, Flag, Takes)] = &[
     ("spin", Flag::Spin, Takes::Text),
     ("ms", Flag::NotBuilt, Takes::Int),
     ("https_port", Flag::NotBuilt, Takes::Int),
-    ("js", Flag::NotBuilt, Takes::Bool),
-    ("jetstream", Flag::NotBuilt, Takes::Bool),
     ("tls", Flag::NotBuilt, Takes::Bool),
     ("tlscert", Flag::NotBuilt, Takes::Text),
     ("tlskey", Flag::NotBuilt, Takes::Text),
@@ -164,14 +165,16 @@ Authorization:
         --auth <token>               token that clients must give
 
 JetStream:
-    -sd, --store_dir <dir>           accepted without effect: there is no JetStream yet
+    -js, --jetstream                 switch JetStream on
+    -sd, --store_dir <dir>           directory for streams (default: nats in the system's
+                                     directory for temporary files)
 
 Other:
     -h, --help                       this text
     -v, --version                    versions of the protocol peer and of Ringwire
         --help_tls                   help on TLS
 
-Refused until they are built: -js, -ms, --tls..., --routes, --cluster...,
+Refused until they are built: -ms, --tls..., --routes, --cluster...,
 --no_advertise, --connect_retries, --profile.
 ";
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::authorization::AuthorizationConfig;
 use super::defaults;
+use super::jetstream::JetStreamOptions;
 
 /// What happens to a client whose socket takes no bytes for the write deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -166,6 +167,7 @@ pub struct Options {
     pub lame_duck_grace_period: Duration,
 
     pub authorization: AuthorizationConfig,
+    pub jetstream: JetStreamOptions,
 
     pub placement: Placement,
     pub spin: Spin,
@@ -209,6 +211,7 @@ impl Default for Options {
             lame_duck_duration: defaults::LAME_DUCK_DURATION,
             lame_duck_grace_period: defaults::LAME_DUCK_GRACE_PERIOD,
             authorization: AuthorizationConfig::default(),
+            jetstream: JetStreamOptions::default(),
             placement: Placement::All,
             spin: Spin::default(),
         }

@@ -334,6 +334,13 @@ fn refuse_fixed(old: &Options, new: &Options) -> Result<(), ReloadError> {
         &old.no_system_account,
         &new.no_system_account,
     )?;
+    let (old_js, new_js) = (&old.jetstream, &new.jetstream);
+    plain("JetStream", &old_js.enabled, &new_js.enabled)?;
+    plain("StoreDir", &old_js.store_dir, &new_js.store_dir)?;
+    plain("JetStreamMaxMemory", &old_js.max_memory, &new_js.max_memory)?;
+    plain("JetStreamMaxStore", &old_js.max_file, &new_js.max_file)?;
+    plain("JetStreamDomain", &old_js.domain, &new_js.domain)?;
+    same("JetStreamLimits", old_js, new_js, |o| format!("{o:?}"))?;
     plain("HTTPHost", &old.http_host, &new.http_host)?;
     plain(
         "HTTPPort",

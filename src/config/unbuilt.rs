@@ -10,9 +10,6 @@ use super::value::{Kind, Value};
 enum Asks {
     /// Always.
     Always,
-    /// Unless the value is `false`, `disabled` or a map with such an entry `enabled`: JetStream,
-    /// which an empty map switches on.
-    UnlessDisabled,
     /// Unless the value is `false` or `disabled`, or empty (a map, a list, a string).
     UnlessEmpty,
     /// Unless the value is zero or false.
@@ -23,8 +20,7 @@ enum Asks {
 
 fn kind_of(name: &str) -> Option<Asks> {
     Some(match name {
-        "jetstream" => Asks::UnlessDisabled,
-        "store_dir" | "storedir" | "tls" => Asks::Always,
+        "tls" => Asks::Always,
         "cluster" | "leafnodes" | "leaf" | "gateway" | "websocket" | "ws" | "mqtt" => {
             Asks::UnlessEmpty
         }
@@ -50,7 +46,6 @@ pub(super) fn top_level(name: &str, value: &Value, report: &mut Report) -> bool 
     };
     let asked = match asks {
         Asks::Always => true,
-        Asks::UnlessDisabled => !is_off(&value.kind) && !has_enabled_off(&value.kind),
         Asks::UnlessEmpty => !is_off(&value.kind) && !is_empty(&value.kind),
         Asks::UnlessZero => !matches!(value.kind, Kind::Integer(0) | Kind::Bool(false)),
         Asks::Never => {
@@ -70,15 +65,6 @@ fn is_off(kind: &Kind) -> bool {
         Kind::String(text) => {
             text.eq_ignore_ascii_case("disabled") || text.eq_ignore_ascii_case("disable")
         }
-        _ => false,
-    }
-}
-
-fn has_enabled_off(kind: &Kind) -> bool {
-    match kind {
-        Kind::Map(map) => map
-            .iter()
-            .any(|(key, value)| key.eq_ignore_ascii_case("enabled") && is_off(&value.kind)),
         _ => false,
     }
 }

@@ -4,6 +4,7 @@ pub mod buffer_ring;
 mod clock;
 mod control;
 pub mod cpus;
+mod disk;
 mod driver;
 pub mod executor;
 mod figures;

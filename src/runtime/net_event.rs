@@ -117,6 +117,9 @@ pub enum Event<B> {
         buffer: B,
         result: Result<usize, i32>,
     },
+    /// An operation of [`NetRing::push_file`] is over: its number and what the system call would
+    /// have returned, or minus the errno.
+    File { index: u32, result: i32 },
     /// Last event of a closed slot: its socket is closed, its number free.
     Drained { slot: u32 },
     /// The deadline of [`NetRing::set_timer`] passed, or an earlier one that it

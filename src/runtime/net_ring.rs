@@ -1,5 +1,5 @@
-//! The socket ring of one core: accept, receive, send and one timer on a raw
-//! io_uring.
+//! The ring of one core: accept, receive, send, one timer, and the file operations
+//! of [`super::disk`], on a raw io_uring.
 //!
 //! A turn of the core is: [`NetRing::turn`] (one kernel entry), then
 //! [`NetRing::next_event`] until it is `None`, calling [`send`](NetRing::send),
@@ -449,6 +449,18 @@ impl<B: SendBuffer> NetRing<B> {
         unsafe { self.push(operation.0, Tag::of_ring(operation.1)) };
     }
 
+    // ---- files -----------------------------------------------------------
+
+    /// Has the kernel carry out an operation on a file; [`Event::File`] tells of its end.
+    ///
+    /// # Safety
+    /// The memory and the descriptor that `operation` names must stay until that event, or for
+    /// ever if the ring is dropped before.
+    pub(super) unsafe fn push_file(&mut self, operation: squeue::Entry, index: u32) {
+        // SAFETY: as this function's contract.
+        unsafe { self.push(operation, Tag::new(Kind::File, 0, index)) };
+    }
+
     // ---- the turn --------------------------------------------------------
 
     /// Submits everything asked for, lets the kernel run what is due, and takes
@@ -573,6 +585,10 @@ impl<B: SendBuffer> NetRing<B> {
                 }
                 None
             }
+            Kind::File => Some(Event::File {
+                index: tag.index,
+                result,
+            }),
             Kind::StopAccept | Kind::TimerUpdate | Kind::CancelAll => None,
         }
     }

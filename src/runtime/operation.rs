@@ -38,6 +38,8 @@ pub(super) enum Kind {
     CancelAll,
     /// Multishot poll of the descriptor by which other threads wake the core.
     Wake,
+    /// An operation on a file; the index is its owner's.
+    File,
 }
 
 /// Generations wrap at this many bits.
@@ -86,6 +88,7 @@ impl Tag {
             9 => Kind::TimerUpdate,
             10 => Kind::CancelAll,
             11 => Kind::Wake,
+            12 => Kind::File,
             _ => return None,
         };
         Some(Self {
@@ -106,7 +109,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const KINDS: [Kind; 11] = [
+    const KINDS: [Kind; 12] = [
         Kind::Receive,
         Kind::Send,
         Kind::Pause,
@@ -118,6 +121,7 @@ mod tests {
         Kind::TimerUpdate,
         Kind::CancelAll,
         Kind::Wake,
+        Kind::File,
     ];
 
     proptest! {
