@@ -11,10 +11,12 @@ use std::collections::HashMap;
 
 
 
-use super::core::{Core, CoreId};
+use super::core::{Core, CoreId, Now};
 use super::mesh::OUTBOX_PAUSE_BYTES;
 use super::publish::{Message, Outcome, SHARED_TAIL_BYTES_MIN};
+use super::effect::{Effect, LogLevel};
 use super::route::RouteRef;
+use super::stall::REMOTE_STALL_NANOS;
 use super::subscriptions::{NO_QUEUE, SubId};
 use crate::protocol::render;
 use crate::subject::IndexFull;
@@ -22,8 +24,8 @@ use crate::subject::IndexFull;
 /// In place of a connection's slot: the subscription is the server's own.
 pub(super) const INTERNAL: u32 = u32::MAX;
 
-/// Set in the origin of a message that a service published; the other bits are
-/// the number that the service gave it.
+/// Set in the origin of a message that a service published; the other bits are a
+/// hash of the subject that it is routed by.
 pub(super) const INTERNAL_ORIGIN: u64 = 1 << 63;
 
 /// Capacity that an empty inbox keeps, in bytes.
@@ -42,9 +44,6 @@ pub struct ServerMessage<'a> {
     /// A whole header block, or empty.
     pub header: &'a [u8],
     pub payload: &'a [u8],
-    /// A number of the service's choice below 2^63; comes back with
-    /// [`Arrival::Slow`] if readers on another core do not keep up.
-    pub flow: u64,
 }
 
 /// What became of a message that a service published.
@@ -77,8 +76,22 @@ pub enum Arrival<'a> {
     Record { from: CoreId, bytes: &'a [u8] },
     /// Interest in a watched subject began or ended.
     Interest { token: u64, interested: bool },
-    /// All readers on another core of the messages with this flow number are slow.
-    Slow { flow: u64 },
+}
+
+/// A connection as a service may name it to others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerClient {
+    pub account: String,
+    pub host: String,
+    pub id: u64,
+    pub name: String,
+    pub user: String,
+    pub lang: String,
+    pub version: String,
+    /// Nanoseconds since 1970.
+    pub start_unix_ns: i64,
+    /// Nanoseconds; 0 before the first PONG.
+    pub rtt_ns: u64,
 }
 
 enum Head {
@@ -95,7 +108,6 @@ enum Head {
         token: u64,
         interested: bool,
     },
-    Slow(u64),
 }
 
 struct Entry {
@@ -160,10 +172,6 @@ impl Inbox {
         self.push(Head::Record(from));
         self.bytes.extend_from_slice(record);
     }
-
-    pub(super) fn push_slow(&mut self, flow: u64) {
-        self.push(Head::Slow(flow));
-    }
 }
 
 impl Entry {
@@ -192,7 +200,6 @@ impl Entry {
             }
             Head::Record(from) => Arrival::Record { from, bytes },
             Head::Interest { token, interested } => Arrival::Interest { token, interested },
-            Head::Slow(flow) => Arrival::Slow { flow },
         }
     }
 }
@@ -245,6 +252,32 @@ pub(super) struct Internal {
     subscriptions: HashMap<(u16, Box<[u8]>, u64), SubId>,
     tail: Vec<u8>,
     hint: RouteRef,
+    /// Origins of messages whose readers on other cores are slow, and until when that is believed.
+    slow: HashMap<u64, u64>,
+}
+
+/// Slow origins remembered; beyond it all are forgotten.
+const SLOW_ORIGINS_MAX: usize = 4096;
+
+impl Internal {
+    /// Another core found only slow readers for the messages of `origin`.
+    pub fn note_slow(&mut self, origin: u64, now: u64) {
+        if self.slow.len() >= SLOW_ORIGINS_MAX {
+            self.slow.clear();
+        }
+        self.slow.insert(origin, now + REMOTE_STALL_NANOS);
+    }
+
+    fn is_slow(&mut self, origin: u64, now: u64) -> bool {
+        match self.slow.get(&origin) {
+            Some(&until) if now < until => true,
+            Some(_) => {
+                self.slow.remove(&origin);
+                false
+            }
+            None => false,
+        }
+    }
 }
 
 impl Core {
@@ -309,7 +342,6 @@ impl Core {
 
     /// Publishes a message of a service.
     pub fn publish_server(&mut self, from: &ServerMessage<'_>) -> ServerDelivery {
-        debug_assert!(from.flow < INTERNAL_ORIGIN);
         let mut tail = std::mem::take(&mut self.internal.tail);
         tail.clear();
         render::own_tail(&mut tail, from.reply, from.header, from.payload);
@@ -324,7 +356,7 @@ impl Core {
             tail: &tail,
             shared: None,
             headless: self.take_headless(),
-            origin: INTERNAL_ORIGIN | from.flow,
+            origin: INTERNAL_ORIGIN | self.sid_hash.text(from.to),
             excluded: None,
             hops: 0,
         };
@@ -362,7 +394,10 @@ impl Core {
         let outbox_full = self.peers.iter().enumerate().any(|(core, peer)| {
             cores & CoreId(core as u8).bit() != 0 && peer.outbox.pending() > OUTBOX_PAUSE_BYTES
         });
-        if outbox_full || (outcome.slow && outcome.healthy_reader.is_none()) {
+        let remote_slow = cores != 0
+            && !self.internal.slow.is_empty()
+            && self.internal.is_slow(message.origin, self.now.mono_ns);
+        if outbox_full || remote_slow || (outcome.slow && outcome.healthy_reader.is_none()) {
             ServerDelivery::Congested
         } else {
             ServerDelivery::Sent
@@ -406,6 +441,51 @@ impl Core {
             if watching.is_empty() {
                 self.internal.watches.subjects.remove(&key);
             }
+        }
+    }
+
+    /// The time of this turn.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// A random number, not for secrets.
+    pub fn random(&mut self) -> u64 {
+        self.rng.next()
+    }
+
+    /// Cores of the server.
+    pub fn cores(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// The connection with this id, if it is one of this core.
+    pub fn server_client(&self, cid: u64) -> Option<ServerClient> {
+        let conn = self.conn(*self.cid_slots.get(&cid)?)?;
+        let options = conn.options.as_deref();
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        Some(ServerClient {
+            account: self.accounts[usize::from(conn.account)].name.to_string(),
+            host: conn.peer.ip().to_canonical().to_string(),
+            id: cid,
+            name: text(options.map(|o| &*o.name)),
+            user: text(conn.identity.as_ref().map(|i| i.user.as_str())),
+            lang: text(options.map(|o| &*o.lang)),
+            version: text(options.map(|o| &*o.version)),
+            start_unix_ns: conn.started_unix_ns,
+            rtt_ns: conn.rtt_ns,
+        })
+    }
+
+    /// Writes a line about a service to the log.
+    pub fn log_server(&mut self, level: LogLevel, line: String) {
+        let wanted = match level {
+            LogLevel::Debug => self.settings.debug,
+            LogLevel::Trace => self.settings.trace,
+            LogLevel::Info | LogLevel::Warn | LogLevel::Error => true,
+        };
+        if wanted {
+            self.effects.push(Effect::Log { level, line });
         }
     }
 
@@ -492,7 +572,6 @@ mod tests {
             reply: b"ack.1",
             header: b"",
             payload: b"yes",
-            flow: 0,
         };
         assert_eq!(bench.core.publish_server(&answer), ServerDelivery::Sent);
         let text = bench.output(slot);

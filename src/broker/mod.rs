@@ -57,7 +57,7 @@ pub mod wire;
 pub use self::close::CloseReason;
 pub use self::core::{Core, CoreId, Now};
 pub use self::effect::{CloseMode, Effect, LogLevel};
-pub use self::internal::{Arrival, Inbox, ServerDelivery, ServerMessage};
+pub use self::internal::{Arrival, Inbox, ServerClient, ServerDelivery, ServerMessage};
 pub use self::mesh::{OUTBOX_PAUSE_BYTES, OUTBOX_RESUME_BYTES};
 pub use self::output::{Batch, Segment};
 pub use self::settings::{ServerIdentity, Settings};

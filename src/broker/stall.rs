@@ -118,7 +118,7 @@ impl Core {
     /// Another core found only slow readers for a publisher of ours.
     pub(super) fn note_slow_core(&mut self, from: CoreId, origin: u64) {
         if origin & INTERNAL_ORIGIN != 0 {
-            self.internal.inbox.push_slow(origin & !INTERNAL_ORIGIN);
+            self.internal.note_slow(origin, self.now.mono_ns);
             return;
         }
         let now = self.now.mono_ns;

@@ -355,7 +355,7 @@ fn is_over(running: &mut Running, result: i32) -> bool {
         Work::Write { offset, left, .. } => {
             left.start += bytes;
             *offset += bytes as u64;
-            left.is_empty()
+            left.start == left.end
         }
         Work::Sync => true,
     }

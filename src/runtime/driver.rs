@@ -9,9 +9,11 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::clock::Clock;
+use super::disk::Answer;
 use super::control::{Calls, ControlEvent, ControlSender, CoreHandle};
 use super::figures::Figures;
 use super::leaving::{Leaving, Step};
@@ -20,6 +22,7 @@ use super::loads::Loads;
 use super::net_event::{End, Event};
 use super::net_ring::NetRing;
 use super::parker::{Parked, Parker, Waker};
+use super::persistence::Persistence;
 use super::passwords::Check;
 use super::spin::{Spin, Spinner};
 use bytes::Bytes;
@@ -88,6 +91,9 @@ pub struct Driver {
     control: ControlSender,
     loads: Arc<Loads>,
     pub acceptor: Option<Acceptor>,
+    pub persistence: Option<Box<Persistence>>,
+    /// Told once the core can serve clients.
+    ready: Option<Sender<Result<(), String>>>,
     leaving: Leaving,
     pub figures: Figures,
     stopping: bool,
@@ -117,6 +123,8 @@ pub struct Parts {
     pub control: ControlSender,
     pub loads: Arc<Loads>,
     pub acceptor: Option<Acceptor>,
+    pub persistence: Option<Box<Persistence>>,
+    pub ready: Sender<Result<(), String>>,
 }
 
 impl Driver {
@@ -136,6 +144,8 @@ impl Driver {
             control: parts.control,
             loads: parts.loads,
             acceptor: parts.acceptor,
+            persistence: parts.persistence,
+            ready: Some(parts.ready),
             leaving: Leaving::default(),
             figures: Figures::default(),
             stopping: false,
@@ -149,16 +159,13 @@ impl Driver {
     }
 
     /// Starts to accept, on the core that does.
-    ///
-    /// # Errors
-    /// If the ring refuses the listener.
-    pub fn listen(&mut self) -> io::Result<()> {
-        if let Some(listener) = self.acceptor.as_mut().and_then(|a| a.listener.take()) {
-            self.ring
-                .listen(CLIENT_LISTENER, listener)
-                .map_err(|refused| io::Error::other(format!("{:?}", refused.reason)))?;
+    pub fn start_listening(&mut self) {
+        if let Some(listener) = self.acceptor.as_mut().and_then(|a| a.listener.take())
+            && let Err(refused) = self.ring.listen(CLIENT_LISTENER, listener)
+        {
+            self.control
+                .error(format!("cannot accept connections: {:?}", refused.reason));
         }
-        Ok(())
     }
 
     /// Runs until [`Driver::stop`] was called and all connections are gone.
@@ -210,12 +217,30 @@ impl Driver {
         Ok(())
     }
 
+    /// The helper thread's answer about a file.
+    pub fn disk_answered(&mut self, answer: Answer) {
+        if let Some(persistence) = &mut self.persistence {
+            persistence.on_helper(answer, &self.control);
+        }
+    }
+
+    fn report_ready(&mut self) {
+        if self.ready.is_none() || !self.persistence.as_ref().is_none_or(|p| p.is_ready()) {
+            return;
+        }
+        if let Some(ready) = self.ready.take() {
+            // Who waits for it gave up only if another core failed.
+            let _ = ready.send(Ok(()));
+        }
+    }
+
     fn next_deadline(&self) -> Option<u64> {
         let retry = self.acceptor.as_ref().and_then(|a| a.retry_at);
         [
             self.core.next_deadline(),
             retry,
             self.leaving.next_deadline(),
+            self.persistence.as_ref().and_then(|p| p.next_deadline()),
         ]
         .into_iter()
         .flatten()
@@ -241,8 +266,14 @@ impl Driver {
             self.core.tick();
             worked = true;
         }
+        if let Some(persistence) = &mut self.persistence {
+            worked |= persistence.turn(&mut self.core);
+            persistence.submit(&mut self.ring);
+            worked |= persistence.has_backlog();
+        }
         self.core.finish_turn();
         worked |= self.core.has_backlog();
+        self.report_ready();
         let sends = self.flush();
         worked |= self.send_to_cores();
         self.carry_out_effects();
@@ -289,6 +320,11 @@ impl Driver {
                     .error(format!("Error accepting a connection: {error}"));
                 if let Some(acceptor) = &mut self.acceptor {
                     acceptor.retry_at = Some(self.now + ACCEPT_RETRY.as_nanos() as u64);
+                }
+            }
+            Event::File { index, result } => {
+                if let Some(persistence) = &mut self.persistence {
+                    persistence.on_ring(index, result);
                 }
             }
             Event::ListenerClosed { .. } | Event::Timer => {}
@@ -378,7 +414,9 @@ impl Driver {
     /// Takes what other cores sent. Returns whether nothing waits to be sent to them.
     pub fn has_settled(&mut self) -> bool {
         self.receive_from_cores();
-        (0..self.to.len()).all(|to| self.core.outbox(CoreId(to as u8)).is_empty())
+        self.persistence.as_ref().is_none_or(|p| p.is_quiet())
+            && !self.core.has_inbox()
+            && (0..self.to.len()).all(|to| self.core.outbox(CoreId(to as u8)).is_empty())
     }
 
     /// Ends the loop once all connections are gone.
@@ -386,12 +424,18 @@ impl Driver {
         self.stop_listening();
         // Sent before this call, and perhaps after the turn looked.
         self.receive_from_cores();
+        if let Some(persistence) = &mut self.persistence {
+            persistence.stop(&mut self.core);
+        }
         self.core.shut_down();
         self.stopping = true;
     }
 
     fn is_done(&self) -> bool {
-        self.core.open_connections() == 0 && self.leaving.is_empty() && self.effects.is_empty()
+        self.core.open_connections() == 0
+            && self.leaving.is_empty()
+            && self.effects.is_empty()
+            && self.persistence.as_ref().is_none_or(|p| p.is_stopped())
     }
 
     /// Always empties the rings: a core that stopped to read while its own

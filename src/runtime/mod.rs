@@ -21,6 +21,7 @@ pub mod net_event;
 pub mod net_ring;
 mod operation;
 pub mod parker;
+mod persistence;
 mod passwords;
 pub mod preflight;
 mod process;
@@ -33,6 +34,7 @@ mod sleep_flag;
 pub mod spin;
 pub mod startup;
 mod stopping;
+mod store_dir;
 mod submission;
 
 /// The atomics of [`sleep_flag`], by a name that its loom model can replace.

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -27,6 +28,7 @@ use super::preflight::{self, PreflightError};
 use super::process::CpuMeter;
 use super::signals;
 use super::spin::Spin;
+use super::store_dir::{StoreDir, StoreDirError};
 use super::{files, http_server, identity, settings};
 use crate::broker::auth::AuthConfig;
 use crate::broker::core::CORES_MAX;
@@ -63,6 +65,7 @@ pub enum StartError {
     Executor(ExecutorError),
     Core(String),
     Threads(std::io::Error),
+    JetStream(StoreDirError),
 }
 
 /// "address already in use", as the system's message without its number.
@@ -107,6 +110,7 @@ impl fmt::Display for StartError {
             Self::Executor(error) => error.fmt(f),
             Self::Core(text) => f.write_str(text),
             Self::Threads(error) => write!(f, "cannot start a thread: {error}"),
+            Self::JetStream(error) => write!(f, "Can't start JetStream: {error}"),
         }
     }
 }
@@ -221,9 +225,30 @@ pub(super) fn prepare(
     (identity.host, identity.port) = identity::advertised(options, port);
     let http_port = monitor_address.map_or(0, |a| a.port());
 
+    let store = if options.jetstream.enabled {
+        Some(StoreDir::prepare(options, &identity).map_err(StartError::JetStream)?)
+    } else {
+        None
+    };
+    if let Some(store) = &store {
+        store.announce(log);
+    }
+    let began = Clock::new().now().mono_ns;
     let loads = Arc::new(Loads::new(cpus.len()));
     let core_settings = Arc::new(settings::core(options, &identity, Arc::clone(&auth)));
-    let (cores, threads) = start_cores(options, &cpus, listener, &loads, &core_settings, &sender)?;
+    let (cores, threads) = start_cores(
+        options,
+        &cpus,
+        listener,
+        &loads,
+        &core_settings,
+        store.as_ref(),
+        &sender,
+    )?;
+    if store.is_some() {
+        let took = Duration::from_nanos(Clock::new().now().mono_ns - began);
+        log.line(Tag::Info, &format!("Took {took:?} to start JetStream"));
+    }
     let gatherer = Arc::new(Gatherer {
         cores: cores.clone(),
         cpus: cpus.clone(),
@@ -244,6 +269,7 @@ pub(super) fn prepare(
         http_server::serve(listener, Arc::clone(&gatherer)).map_err(StartError::Threads)?;
     }
     write_files(options, address, monitor_address, log)?;
+    cores[0].call(Box::new(Driver::start_listening));
     let at = host_port(&options.host, i64::from(address.port()));
     log.line(
         Tag::Info,
@@ -359,6 +385,7 @@ fn start_cores(
     listener: OwnedFd,
     loads: &Arc<Loads>,
     core_settings: &Arc<Settings>,
+    store: Option<&StoreDir>,
     control: &ControlSender,
 ) -> Result<(Vec<CoreHandle>, Vec<executor::Core<()>>), StartError> {
     let nodes =
@@ -387,6 +414,8 @@ fn start_cores(
             control: control.clone(),
             loads: Arc::clone(loads),
             acceptor: if number == 0 { acceptor.take() } else { None },
+            store: store.cloned(),
+            handle: handles[number].clone(),
             ready: ready.clone(),
         };
         let name = format!("core-{number}");
@@ -416,6 +445,8 @@ struct CoreStart {
     control: ControlSender,
     loads: Arc<Loads>,
     acceptor: Option<Acceptor>,
+    store: Option<StoreDir>,
+    handle: CoreHandle,
     ready: Sender<Result<(), String>>,
 }
 
@@ -424,8 +455,6 @@ impl CoreStart {
         let (control, core, ready) = (self.control.clone(), self.number, self.ready.clone());
         let error = match self.driver() {
             Ok(driver) => {
-                // Who waits for it gave up only if another core failed.
-                let _ = ready.send(Ok(()));
                 driver.run().await.err().map(|error| error.to_string())
             }
             Err(error) => {
@@ -440,7 +469,11 @@ impl CoreStart {
         let mut ring = NetRing::new(&RingConfig::default()).map_err(std::io::Error::other)?;
         let parker = Parker::new(self.node.seat, &mut ring)?;
         let id = CoreId(self.number as u8);
-        let mut driver = Driver::new(Parts {
+        let persistence = match self.store {
+            Some(store) => Some(store.open(id, self.cores, self.handle)?),
+            None => None,
+        };
+        Ok(Driver::new(Parts {
             core: Core::new(id, self.cores, self.settings, random_seed()),
             ring,
             to: self.node.to,
@@ -453,8 +486,8 @@ impl CoreStart {
             control: self.control,
             loads: self.loads,
             acceptor: self.acceptor,
-        });
-        driver.listen()?;
-        Ok(driver)
+            persistence,
+            ready: self.ready,
+        }))
     }
 }

@@ -43,7 +43,7 @@ fn every_option_is_read() {
         write_deadline: 3s, write_timeout: retry, no_fast_producer_stall: true, no_header_support: true
         disable_sublist_cache: true, connect_error_reports: 11, reconnect_error_reports: 12
         lame_duck_duration: 30s, lame_duck_grace_period: 5s, no_system_account: true, allow_non_tls: true
-        jetstream: disabled, cluster {}, ringwire { cpus: "2-4,8", spin: 50 }
+        jetstream: { enabled: false, domain: d }, cluster {}, ringwire { cpus: "2-4,8", spin: 50 }
     "#;
     let read = options(text);
     let expected = Options {
