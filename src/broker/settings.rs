@@ -27,6 +27,10 @@ pub struct ServerIdentity {
     pub connect_urls: Vec<String>,
     /// Public x25519 key, `X...`.
     pub xkey: String,
+    /// JetStream is on.
+    pub jetstream: bool,
+    /// Its domain; empty for none.
+    pub domain: String,
 }
 
 impl ServerIdentity {
@@ -45,6 +49,8 @@ impl ServerIdentity {
             connect_urls: &self.connect_urls,
             api_lvl: API_LEVEL,
             xkey: &self.xkey,
+            jetstream: self.jetstream,
+            domain: &self.domain,
             ..ServerInfo::default()
         }
     }

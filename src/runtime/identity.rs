@@ -37,6 +37,12 @@ pub fn new(options: &Options) -> ServerIdentity {
         headers: !options.no_header_support,
         connect_urls: Vec::new(),
         xkey: XKey::new().public_key(),
+        jetstream: options.jetstream.enabled,
+        domain: if options.jetstream.enabled {
+            options.jetstream.domain.clone()
+        } else {
+            String::new()
+        },
     }
 }
 

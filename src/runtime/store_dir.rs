@@ -76,11 +76,6 @@ impl StoreDir {
         Ok(Self { path, settings })
     }
 
-    /// The settings of JetStream.
-    pub fn settings(&self) -> &JetStreamSettings {
-        &self.settings
-    }
-
     /// The lines that nats-server logs when JetStream starts, and what an acknowledgement means.
     pub fn announce(&self, log: &mut Logger) {
         let mut line = |text: &str| log.line(Tag::Info, text);

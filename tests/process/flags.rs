@@ -162,7 +162,6 @@ fn features_that_are_not_built_are_refused_by_name() {
         return;
     }
     for (feature, config) in [
-        ("jetstream", "jetstream: enabled\n"),
         ("cluster", "cluster { port: -1 }\n"),
         ("leafnodes", "leafnodes { port: -1 }\n"),
         ("gateway", "gateway { name: a, port: -1 }\n"),
@@ -181,7 +180,4 @@ fn features_that_are_not_built_are_refused_by_name() {
         let text = stderr(&output).to_lowercase();
         assert!(text.contains(feature), "{feature}: {text}");
     }
-    let output = run(&["-p", "-1", "-a", "127.0.0.1", "-js"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).to_lowercase().contains("jetstream"));
 }

@@ -55,6 +55,10 @@ fn every_option_is_read() {
         server_name: "n".into(),
         server_tags: vec!["b".into(), "c".into()],
         server_metadata: [("k".to_owned(), "v".to_owned())].into(),
+        jetstream: JetStreamOptions {
+            domain: "d".into(),
+            ..JetStreamOptions::default()
+        },
         feature_flags: Default::default(),
         http_host: "::1".into(),
         http_port: 8222,
@@ -254,9 +258,6 @@ fn values_are_refused_with_the_texts_of_nats_server() {
 #[test]
 fn what_is_not_built_is_refused_by_name() {
     for key in [
-        "jetstream: {}",
-        "jetstream: true",
-        "store_dir: x",
         "cluster { name: x }",
         "leafnodes { port: 1 }",
         "gateway { name: x }",
@@ -281,7 +282,6 @@ fn what_is_not_built_is_refused_by_name() {
     options(
         "jetstream: false, cluster {}, leaf {}, accounts {}, proxy_protocol: false, https_port: 0, a: 1, port: $a",
     );
-    options("jetstream { enabled: false, store_dir: x }");
     assert_eq!(
         error("authorization { users: [{nkey: U}] }"),
         "c.conf:1:25: \"nkey\" is not built yet in ringwire"
@@ -335,4 +335,90 @@ fn extensions() {
     assert!(error("ringwire { cpus: '0-99999999' }").contains("above"));
     assert!(error("ringwire { cpus: '0', cores: 1 }").contains("exclude each other"));
     assert!(error("ringwire { x: 1 }").contains("unknown field \"x\""));
+}
+
+#[test]
+fn the_jetstream_block() {
+    let read = options(
+        r#"
+        store_dir: "/s"
+        jetstream {
+            max_mem: 1GB, max_file_store: "10G", domain: hub, sync_interval: "5s", strict: false
+            max_buffered_msgs: 10, max_buffered_size: 1MB, request_queue_limit: 7, unique_tag: az
+            limits {
+                max_ack_pending: 5, max_request_batch: 6, duplicate_window: "1m", max_ha_assets: 2
+                batch { max_inflight_per_stream: 1, max_inflight_total: 2, max_msgs: 3, timeout: "4s" }
+            }
+        }
+        "#,
+    );
+    let expected = JetStreamOptions {
+        enabled: true,
+        store_dir: "/s".into(),
+        max_memory: 1 << 30,
+        max_file: 10 << 30,
+        domain: "hub".into(),
+        sync: SyncPolicy::Interval(Duration::from_secs(5)),
+        strict: false,
+        max_ack_pending: 5,
+        max_request_batch: 6,
+        duplicate_window: Duration::from_secs(60),
+        batch_max_inflight_per_stream: 1,
+        batch_max_inflight_total: 2,
+        batch_max_msgs: 3,
+        batch_timeout: Duration::from_secs(4),
+        max_buffered_msgs: 10,
+        max_buffered_size: 1 << 20,
+        request_queue_limit: 7,
+    };
+    assert_eq!(read.jetstream, expected);
+    for (text, enabled) in [
+        ("jetstream: enabled", true),
+        ("jetstream: true", true),
+        ("jetstream {}", true),
+        ("jetstream: disabled", false),
+        ("jetstream { enabled: false, max_mem: 1 }", false),
+    ] {
+        assert_eq!(options(text).jetstream.enabled, enabled, "{text}");
+    }
+    assert_eq!(
+        options("jetstream { sync: always }").jetstream.sync,
+        SyncPolicy::BeforeAck
+    );
+}
+
+/// The texts are nats-server's.
+#[test]
+fn mistakes_in_the_jetstream_block_are_named() {
+    for (text, message) in [
+        (
+            "jetstream: 5",
+            "Expected map, bool or string to define JetStream, got int64",
+        ),
+        (
+            "jetstream: foo",
+            "Expected 'enabled' or 'disabled' for string value, got 'foo'",
+        ),
+        ("jetstream { foo: 1 }", "unknown field \"foo\""),
+        (
+            "jetstream { max_mem: abc }",
+            "max_mem_store strconv.ParseInt: parsing \"ab\": invalid syntax",
+        ),
+        (
+            "jetstream { sync: foo }",
+            "error parsing sync: time: invalid duration \"foo\"",
+        ),
+        (
+            "store_dir: a\njetstream { store_dir: b }",
+            "Duplicate 'store_dir' configuration",
+        ),
+        ("jetstream { limits { foo: 1 } }", "unknown field \"foo\""),
+        (
+            "jetstream { key: x }",
+            "\"jetstream.key\" is not built yet in ringwire",
+        ),
+    ] {
+        let error = error(text);
+        assert!(error.ends_with(message), "{text}: {error}");
+    }
 }

@@ -48,7 +48,9 @@ fn one_dash_or_two_blank_or_equals() {
         ),
         ("u", "p=q")
     );
-    assert_eq!(options(&["-sd", "x", "--tls=false"]), Options::default());
+    assert_eq!(options(&["--tls=false"]), Options::default());
+    let jetstream = options(&["-js", "-sd=x"]).jetstream;
+    assert_eq!((jetstream.enabled, jetstream.store_dir.as_str()), (true, "x"));
 }
 
 /// Texts of nats-server 2.15.1.
@@ -95,10 +97,6 @@ fn wrong_flags() {
         (
             &["-t"],
             "nats-server: must specify [-c, --config] option to check configuration file syntax",
-        ),
-        (
-            &["-js"],
-            "nats-server: \"--jetstream\" is not built yet in ringwire",
         ),
         (
             &["--cluster_name", "x"],
