@@ -1,6 +1,6 @@
-//! Endpoints about what this server does not have: `/routez`, `/gatewayz`, `/leafz`, `/jsz`.
+//! Endpoints about what this server does not have: `/routez`, `/gatewayz`, `/leafz`.
 //!
-//! Each says "none" as nats-server does without clusters and JetStream, so that tools which ask all
+//! Each says "none" as nats-server does without clusters, so that tools which ask all
 //! endpoints go on working.
 
 use std::collections::BTreeMap;
@@ -12,15 +12,10 @@ use super::query::{BadValue, Query};
 use super::response::Response;
 use super::snapshot::ServerSnapshot;
 
-/// Checks the options that `/routez`, `/gatewayz`, `/leafz` and `/jsz` have: all booleans but the
-/// two that page through streams.
-pub fn check(query: &Query, booleans: &[&'static str], paged: bool) -> Result<(), BadValue> {
+/// Checks the options that `/routez`, `/gatewayz` and `/leafz` have.
+pub fn check(query: &Query, booleans: &[&'static str]) -> Result<(), BadValue> {
     for name in booleans {
         query.bool(name)?;
-    }
-    if paged {
-        query.int("offset")?;
-        query.int("limit")?;
     }
     Ok(())
 }
@@ -78,48 +73,5 @@ pub fn leafz(server: &ServerSnapshot) -> Response {
         now: format::rfc3339(server.now),
         leafnodes: 0,
         leafs: [],
-    })
-}
-
-#[derive(Serialize, Default)]
-struct JszApi {
-    level: u64,
-    total: u64,
-    errors: u64,
-}
-
-#[derive(Serialize, Default)]
-struct JszConfig {
-    max_memory: u64,
-    max_storage: u64,
-}
-
-#[derive(Serialize, Default)]
-struct Jsz<'a> {
-    memory: u64,
-    storage: u64,
-    reserved_memory: u64,
-    reserved_storage: u64,
-    accounts: u64,
-    ha_assets: u64,
-    api: JszApi,
-    server_id: &'a str,
-    now: String,
-    disabled: bool,
-    config: JszConfig,
-    streams: u64,
-    consumers: u64,
-    messages: u64,
-    bytes: u64,
-    total: u64,
-}
-
-/// JetStream is off.
-pub fn jsz(server: &ServerSnapshot) -> Response {
-    Response::json(&Jsz {
-        server_id: &server.server_id,
-        now: format::rfc3339(server.now),
-        disabled: true,
-        ..Jsz::default()
     })
 }

@@ -4,21 +4,25 @@ use serde::Serialize;
 
 use super::query::{BadValue, Query};
 use super::response::Response;
-use super::snapshot::Health;
+use super::snapshot::{Health, JetStreamSnapshot};
 
 /// The options of one request, checked. Those about JetStream are true of a server without it, as
-/// nats-server has it; of them only contradictions are noticed.
+/// nats-server has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HealthQuery {
     details: bool,
+    enabled_only: bool,
+    account: String,
+    stream: String,
+    consumer: String,
     complaint: Option<&'static str>,
 }
 
 impl HealthQuery {
     /// Checks the options in the order nats-server does.
     pub fn parse(query: &Query) -> Result<Self, BadValue> {
-        query.bool("js-enabled")?;
-        query.bool("js-enabled-only")?;
+        let enabled = query.bool("js-enabled")?;
+        let enabled_only = query.bool("js-enabled-only")?;
         query.bool("js-server-only")?;
         let details = query.bool("details")?;
         query.bool("js-meta-only")?;
@@ -30,15 +34,61 @@ impl HealthQuery {
         } else {
             None
         };
-        Ok(HealthQuery { details, complaint })
+        Ok(HealthQuery {
+            details,
+            enabled_only: enabled || enabled_only,
+            account: query.text("account"),
+            stream: query.text("stream"),
+            consumer: query.text("consumer"),
+            complaint,
+        })
+    }
+
+    /// Whether the answer is about one stream or account.
+    pub fn needs_streams(&self) -> bool {
+        !self.account.is_empty()
+    }
+
+    /// What is wrong with the account, stream or consumer that was asked for: its kind and text.
+    fn missing(&self, js: &JetStreamSnapshot) -> Option<(&'static str, String)> {
+        let (account, stream, consumer) = (&self.account, &self.stream, &self.consumer);
+        if account.is_empty() {
+            return None;
+        }
+        let Some(found) = js.accounts.iter().find(|a| a.name == *account) else {
+            let text = format!("JetStream account {account:?} not found");
+            return Some(("ACCOUNT", text));
+        };
+        if stream.is_empty() {
+            return None;
+        }
+        let Some(found) = found.streams.iter().find(|s| s.name == *stream) else {
+            let text = format!("JetStream stream {stream:?} not found on account {account:?}");
+            return Some(("STREAM", text));
+        };
+        if consumer.is_empty() || found.consumers.iter().any(|c| c.name == *consumer) {
+            return None;
+        }
+        let text = format!(
+            "JetStream consumer {consumer:?} not found for stream {stream:?} on account {account:?}"
+        );
+        Some(("CONSUMER", text))
     }
 
     /// 200 if clients are served, 503 if not, 400 if the options contradict each other.
-    pub fn respond(&self, health: &Health) -> Response {
+    pub fn respond(&self, health: &Health, js: Option<&JetStreamSnapshot>) -> Response {
+        let missing = js.and_then(|js| self.missing(js));
+        let problem = js
+            .filter(|_| !self.enabled_only)
+            .and_then(|js| js.problems.first());
         let (code, status, kind, text) = match (self.complaint, health) {
             (Some(text), _) => (400, "error", "BAD_REQUEST", text),
             (None, Health::Unavailable(text)) => (503, "unavailable", "CONNECTION", text.as_str()),
-            (None, Health::Ok) => return Response::compact_json(200, &Healthz::new("ok")),
+            (None, Health::Ok) => match (&missing, problem) {
+                (Some((kind, text)), _) => (404, "unavailable", *kind, text.as_str()),
+                (None, Some(text)) => (503, "unavailable", "JETSTREAM", text.as_str()),
+                (None, None) => return Response::compact_json(200, &Healthz::new("ok")),
+            },
         };
         let mut body = Healthz::new(status);
         if self.details {
@@ -82,7 +132,7 @@ mod tests {
 
     fn ask(query: &str, health: &Health) -> (u16, String) {
         let answer = match HealthQuery::parse(&Query::parse(query)) {
-            Ok(query) => query.respond(health),
+            Ok(query) => query.respond(health, None),
             Err(error) => Response::text(400, error.to_string()),
         };
         (answer.status, String::from_utf8(answer.body).unwrap())

@@ -17,6 +17,7 @@ pub mod format;
 mod health;
 pub mod http;
 mod index;
+mod jsz;
 mod metrics;
 mod query;
 mod request;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::connz::ConnzQuery;
 use super::health::HealthQuery;
+use super::jsz::JszQuery;
 use super::query::{Query, percent_decode};
 use super::response::Response;
 use super::snapshot::Snapshot;
@@ -34,7 +35,7 @@ enum Endpoint {
     Routez,
     Gatewayz,
     Leafz,
-    Jsz,
+    Jsz(JszQuery),
     Metrics,
     Corez,
     /// The answer is known without a snapshot.
@@ -53,18 +54,9 @@ pub struct Needs<'a> {
     /// Figures of each core.
     pub cores: bool,
     pub slow_consumers: bool,
+    /// The streams of each account, with their consumers.
+    pub streams: bool,
 }
-
-const JSZ_BOOLEANS: &[&str] = &[
-    "accounts",
-    "streams",
-    "consumers",
-    "direct-consumers",
-    "config",
-    "leader-only",
-    "stream-leader-only",
-    "raft",
-];
 
 impl Request {
     /// Understands a target such as `/connz?limit=5`. `base_path` is `http_base_path` of the
@@ -97,7 +89,7 @@ impl Request {
                 no(&query, &["subs", "accs"], Endpoint::Gatewayz),
             ),
             "/leafz" => ("/leafz", no(&query, &["subs"], Endpoint::Leafz)),
-            "/jsz" => ("/jsz", no(&query, JSZ_BOOLEANS, Endpoint::Jsz)),
+            "/jsz" => ("/jsz", jsz(&query)),
             "/metrics" => ("/metrics", Ok(Endpoint::Metrics)),
             "/corez" => ("/corez", Ok(Endpoint::Corez)),
             "/raftz" => ("/raftz", Err("No Raft nodes registered".to_owned())),
@@ -146,12 +138,18 @@ impl Request {
             },
             Endpoint::Index { .. }
             | Endpoint::Varz
-            | Endpoint::Healthz(_)
             | Endpoint::Routez
             | Endpoint::Gatewayz
             | Endpoint::Leafz
-            | Endpoint::Jsz
             | Endpoint::Fixed(_) => none,
+            Endpoint::Jsz(query) => Needs {
+                streams: query.needs_streams(),
+                ..none
+            },
+            Endpoint::Healthz(query) => Needs {
+                streams: query.needs_streams(),
+                ..none
+            },
         }
     }
 
@@ -163,13 +161,13 @@ impl Request {
             Endpoint::Varz => varz::respond(server),
             Endpoint::Connz(query) => query.respond(snapshot),
             Endpoint::Subsz(query) => query.respond(snapshot),
-            Endpoint::Healthz(query) => query.respond(&snapshot.health),
+            Endpoint::Healthz(query) => query.respond(&snapshot.health, server.jetstream.as_ref()),
             Endpoint::Accountz(account) => accounts::accountz(account.as_deref(), snapshot),
             Endpoint::Accstatz { unused } => accounts::accstatz(*unused, snapshot),
             Endpoint::Routez => absent::routez(server),
             Endpoint::Gatewayz => absent::gatewayz(server),
             Endpoint::Leafz => absent::leafz(server),
-            Endpoint::Jsz => absent::jsz(server),
+            Endpoint::Jsz(query) => query.respond(server),
             Endpoint::Metrics => metrics::respond(snapshot),
             Endpoint::Corez => corez::respond(snapshot),
             Endpoint::Fixed(response) => response.clone(),
@@ -204,6 +202,12 @@ fn healthz(query: &Query) -> Parsed {
         .map_err(|error| error.to_string())
 }
 
+fn jsz(query: &Query) -> Parsed {
+    JszQuery::parse(query)
+        .map(Endpoint::Jsz)
+        .map_err(|error| error.to_string())
+}
+
 fn accountz(query: &Query) -> Endpoint {
     Endpoint::Accountz(Some(query.text("acc")).filter(|name| !name.is_empty()))
 }
@@ -216,8 +220,7 @@ fn accstatz(query: &Query) -> Parsed {
 }
 
 fn no(query: &Query, booleans: &[&'static str], endpoint: Endpoint) -> Parsed {
-    let paged = matches!(endpoint, Endpoint::Jsz);
-    absent::check(query, booleans, paged)
+    absent::check(query, booleans)
         .map(|()| endpoint)
         .map_err(|error| error.to_string())
 }

@@ -46,6 +46,14 @@ impl Response {
         }
     }
 
+    /// The same for a value that holds JSON as text.
+    pub fn json_indented<T: Serialize>(value: &T) -> Self {
+        Response {
+            body: format::indent(&format::compact_json(value)),
+            ..Response::json(&())
+        }
+    }
+
     /// JSON on one line.
     pub fn compact_json<T: Serialize>(status: u16, value: &T) -> Self {
         Response {

@@ -83,8 +83,82 @@ pub struct ServerSnapshot {
     pub stale_connections: KindCounts,
     /// How often a publisher was held back for a slow reader.
     pub stalled_clients: u64,
+    /// `None`: JetStream is off.
+    pub jetstream: Option<JetStreamSnapshot>,
     /// Requests to the monitoring port by endpoint, see [`super::RequestStats`].
     pub http_requests: BTreeMap<&'static str, u64>,
+}
+
+/// JetStream's settings and sums over all cores.
+#[derive(Debug, Clone, Default)]
+pub struct JetStreamSnapshot {
+    /// Bytes.
+    pub max_memory: i64,
+    /// Bytes.
+    pub max_storage: i64,
+    pub store_dir: String,
+    /// Nanoseconds; 0: flushed before each acknowledgement.
+    pub sync_interval: u64,
+    pub strict: bool,
+    pub domain: String,
+    /// -1 or 0: none.
+    pub max_ack_pending: i64,
+    /// -1 or 0: none.
+    pub max_request_batch: i64,
+    pub default_max_consumers: i64,
+    pub api_level: u64,
+    pub api_total: u64,
+    pub api_errors: u64,
+    /// Bytes in use.
+    pub memory: u64,
+    /// Bytes in use.
+    pub storage: u64,
+    /// Bytes promised to streams by `max_bytes`.
+    pub reserved_memory: u64,
+    /// Bytes promised to streams by `max_bytes`.
+    pub reserved_storage: u64,
+    pub streams: u64,
+    pub consumers: u64,
+    pub messages: u64,
+    pub bytes: u64,
+    pub accounts: Vec<JetStreamAccountSnapshot>,
+    /// What is wrong with streams, for healthz: damage, failed disks.
+    pub problems: Vec<String>,
+}
+
+/// One account's use of JetStream.
+#[derive(Debug, Clone, Default)]
+pub struct JetStreamAccountSnapshot {
+    pub name: String,
+    pub memory: u64,
+    pub storage: u64,
+    pub reserved_memory: u64,
+    pub reserved_storage: u64,
+    pub api_total: u64,
+    pub api_errors: u64,
+    /// By name.
+    pub streams: Vec<StreamSnapshot>,
+}
+
+/// One stream; parts that JetStream's API renders as well are its JSON.
+#[derive(Debug, Clone, Default)]
+pub struct StreamSnapshot {
+    pub name: String,
+    pub created: UnixNanos,
+    /// JSON.
+    pub config: String,
+    /// JSON.
+    pub state: String,
+    /// By name.
+    pub consumers: Vec<ConsumerSnapshot>,
+}
+
+/// One consumer.
+#[derive(Debug, Clone, Default)]
+pub struct ConsumerSnapshot {
+    pub name: String,
+    /// JSON of the consumer info.
+    pub info: String,
 }
 
 /// Options in force that varz shows; units as in the configuration unless the name says otherwise.

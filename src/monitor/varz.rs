@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::format::{self, GoFloat, elapsed};
+use super::jsz::VarzJetStream;
 use super::response::Response;
 use super::snapshot::{KindCounts, ServerSnapshot};
 
@@ -63,7 +64,7 @@ struct Varz<'a> {
     leaf: Absent,
     mqtt: Absent,
     websocket: Absent,
-    jetstream: Absent,
+    jetstream: VarzJetStream,
     tls_timeout: GoFloat,
     write_deadline: u64,
     start: String,
@@ -143,7 +144,7 @@ impl<'a> Varz<'a> {
             leaf: Absent {},
             mqtt: Absent {},
             websocket: Absent {},
-            jetstream: Absent {},
+            jetstream: VarzJetStream::new(s.jetstream.as_ref()),
             tls_timeout: GoFloat(o.tls_timeout),
             write_deadline: o.write_deadline,
             start: format::rfc3339(s.start),
