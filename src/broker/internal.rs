@@ -9,12 +9,10 @@
 
 use std::collections::HashMap;
 
-
-
 use super::core::{Core, CoreId, Now};
+use super::effect::{Effect, LogLevel};
 use super::mesh::OUTBOX_PAUSE_BYTES;
 use super::publish::{Message, Outcome, SHARED_TAIL_BYTES_MIN};
-use super::effect::{Effect, LogLevel};
 use super::route::RouteRef;
 use super::stall::REMOTE_STALL_NANOS;
 use super::subscriptions::{NO_QUEUE, SubId};
@@ -521,7 +519,13 @@ impl Core {
         for key in changed {
             let interested = self.has_interest(key.0, &key.1);
             let internal = &mut self.internal;
-            for watch in internal.watches.subjects.get_mut(&key).into_iter().flatten() {
+            for watch in internal
+                .watches
+                .subjects
+                .get_mut(&key)
+                .into_iter()
+                .flatten()
+            {
                 if watch.told != Some(interested) {
                     watch.told = Some(interested);
                     let token = watch.token;
@@ -548,7 +552,10 @@ mod tests {
         let mut bench = Bench::new(1, settings());
         let slot = bench.client();
         bench.core.subscribe_server(0, b"svc.*", 7).expect("room");
-        bench.receive(slot, b"SUB r 1\r\nPUB svc.a r 2\r\nhi\r\nPUB other 2\r\nno\r\n");
+        bench.receive(
+            slot,
+            b"SUB r 1\r\nPUB svc.a r 2\r\nhi\r\nPUB other 2\r\nno\r\n",
+        );
         let mut inbox = Inbox::default();
         bench.core.take_inbox(&mut inbox);
         let all: Vec<Arrival<'_>> = inbox.iter().collect();
@@ -575,7 +582,10 @@ mod tests {
         };
         assert_eq!(bench.core.publish_server(&answer), ServerDelivery::Sent);
         let text = bench.output(slot);
-        assert!(text.ends_with("MSG shown.so 1 ack.1 3\r\nyes\r\n"), "{text:?}");
+        assert!(
+            text.ends_with("MSG shown.so 1 ack.1 3\r\nyes\r\n"),
+            "{text:?}"
+        );
         bench.core.unsubscribe_server(0, b"svc.*", 7);
         bench.receive(slot, b"PUB svc.a 2\r\nhi\r\n");
         assert_eq!(arrivals(&mut bench), Vec::<String>::new());
@@ -586,7 +596,15 @@ mod tests {
         let mut bench = Bench::new(1, settings());
         let slot = bench.client();
         bench.core.watch_interest(0, b"deliver.to", 5);
-        let told = |interested| vec![format!("{:?}", Arrival::Interest { token: 5, interested })];
+        let told = |interested| {
+            vec![format!(
+                "{:?}",
+                Arrival::Interest {
+                    token: 5,
+                    interested
+                }
+            )]
+        };
         assert_eq!(arrivals(&mut bench), told(false));
         bench.receive(slot, b"SUB deliver.* 1\r\n");
         assert_eq!(arrivals(&mut bench), told(true));

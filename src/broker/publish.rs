@@ -373,7 +373,8 @@ impl Core {
             && !parcel
             && message.hops == 0
             && message.shown.is_none()
-            && !picks.iter().any(|(to, _)| *to == core) {
+            && !picks.iter().any(|(to, _)| *to == core)
+        {
             let item = RunItem {
                 reply_len: message.reply.len(),
                 header_len: message.header_len,

@@ -186,8 +186,14 @@ fn fields(map: &Map, options: &mut JetStreamOptions, report: &mut Report) {
             | "meta_compact_size"
             | "meta_compact_sync"
             | "max_concurrent_io" => {}
-            "key" | "ek" | "encryption_key" | "prev_key" | "prev_ek" | "prev_encryption_key"
-            | "cipher" | "tpm" => {
+            "key"
+            | "ek"
+            | "encryption_key"
+            | "prev_key"
+            | "prev_ek"
+            | "prev_encryption_key"
+            | "cipher"
+            | "tpm" => {
                 report.error(
                     &value.position,
                     Problem::NotBuilt(format!("jetstream.{key}")),

@@ -27,3 +27,9 @@ pub mod json;
 pub mod settings;
 pub mod stream;
 pub mod time;
+
+mod node;
+mod service;
+
+pub use self::node::JetStream;
+pub use self::service::Service;

@@ -153,7 +153,10 @@ pub fn indent(json: &[u8]) -> Vec<u8> {
             }
             b'}' | b']' => {
                 depth = depth.saturating_sub(1);
-                if !matches!(at.checked_sub(1).and_then(|at| json.get(at)), Some(b'{' | b'[')) {
+                if !matches!(
+                    at.checked_sub(1).and_then(|at| json.get(at)),
+                    Some(b'{' | b'[')
+                ) {
                     line(&mut out, depth);
                 }
                 out.push(byte);

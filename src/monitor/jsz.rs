@@ -104,7 +104,11 @@ impl JszQuery {
                         errors: account.api_errors,
                     },
                     stream_detail: if self.needs_streams() {
-                        account.streams.iter().map(|s| self.stream(s, server)).collect()
+                        account
+                            .streams
+                            .iter()
+                            .map(|s| self.stream(s, server))
+                            .collect()
                     } else {
                         Vec::new()
                     },
@@ -114,7 +118,11 @@ impl JszQuery {
         Response::json_indented(&answer)
     }
 
-    fn stream<'a>(&self, stream: &'a StreamSnapshot, server: &'a ServerSnapshot) -> StreamDetail<'a> {
+    fn stream<'a>(
+        &self,
+        stream: &'a StreamSnapshot,
+        server: &'a ServerSnapshot,
+    ) -> StreamDetail<'a> {
         StreamDetail {
             name: &stream.name,
             created: format::rfc3339(stream.created),
@@ -124,7 +132,11 @@ impl JszQuery {
             config: self.config.then(|| raw(&stream.config)).flatten(),
             state: raw(&stream.state),
             consumer_detail: if self.consumers {
-                stream.consumers.iter().filter_map(|c| raw(&c.info)).collect()
+                stream
+                    .consumers
+                    .iter()
+                    .filter_map(|c| raw(&c.info))
+                    .collect()
             } else {
                 Vec::new()
             },
@@ -364,7 +376,10 @@ mod tests {
     fn details_come_when_asked_for() {
         let plain = ask("");
         assert!(!plain.contains("account_details"));
-        assert!(plain.contains("\n  \"config\": {\n    \"max_memory\": 10,"), "{plain}");
+        assert!(
+            plain.contains("\n  \"config\": {\n    \"max_memory\": 10,"),
+            "{plain}"
+        );
         let accounts = ask("accounts=1");
         assert!(accounts.contains("\"account_details\"") && !accounts.contains("stream_detail"));
         let all = ask("consumers=1&config=1");

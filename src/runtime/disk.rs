@@ -22,7 +22,8 @@ pub use self::helper::{Answer, AnswerSink};
 use self::helper::{Helper, Request};
 use super::net_ring::NetRing;
 use super::send_buffer::SendBuffer;
-use crate::store::{Aligned, BLOCK, Completed, Disk, DiskError, FileId, Op, Output, Tag};
+use crate::store::disk::BLOCK;
+use crate::store::{Aligned, Completed, Disk, DiskError, FileId, Op, Output, Tag};
 
 /// Most bytes of one operation; longer ones are done in several.
 const OPERATION_BYTES_MAX: usize = 1 << 30;

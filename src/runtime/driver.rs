@@ -13,8 +13,8 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::disk::Answer;
 use super::control::{Calls, ControlEvent, ControlSender, CoreHandle};
+use super::disk::Answer;
 use super::figures::Figures;
 use super::leaving::{Leaving, Step};
 use super::links::{LinkConfig, LinkReceiver, LinkSender};
@@ -22,8 +22,8 @@ use super::loads::Loads;
 use super::net_event::{End, Event};
 use super::net_ring::NetRing;
 use super::parker::{Parked, Parker, Waker};
-use super::persistence::Persistence;
 use super::passwords::Check;
+use super::persistence::Persistence;
 use super::spin::{Spin, Spinner};
 use bytes::Bytes;
 

@@ -454,9 +454,7 @@ impl CoreStart {
     async fn run(self) {
         let (control, core, ready) = (self.control.clone(), self.number, self.ready.clone());
         let error = match self.driver() {
-            Ok(driver) => {
-                driver.run().await.err().map(|error| error.to_string())
-            }
+            Ok(driver) => driver.run().await.err().map(|error| error.to_string()),
             Err(error) => {
                 let _ = ready.send(Err(error.to_string()));
                 Some(error.to_string())

@@ -109,7 +109,12 @@ impl StoreDir {
     ///
     /// # Errors
     /// If its thread for files cannot be started.
-    pub fn open(self, id: CoreId, cores: usize, handle: CoreHandle) -> io::Result<Box<Persistence>> {
+    pub fn open(
+        self,
+        id: CoreId,
+        cores: usize,
+        handle: CoreHandle,
+    ) -> io::Result<Box<Persistence>> {
         let answers: AnswerSink = Box::new(move |answer: Answer| {
             handle.call(Box::new(move |driver| driver.disk_answered(answer)));
         });
@@ -126,9 +131,8 @@ fn settings(
     identity: &ServerIdentity,
     path: &Path,
 ) -> JetStreamSettings {
-    let share = |bytes: u64| {
-        i64::try_from(bytes / SHARE_DENOMINATOR * SHARE_NUMERATOR).unwrap_or(i64::MAX)
-    };
+    let share =
+        |bytes: u64| i64::try_from(bytes / SHARE_DENOMINATOR * SHARE_NUMERATOR).unwrap_or(i64::MAX);
     let positive = |configured: i64, default: i64| {
         if configured > 0 { configured } else { default }
     };

@@ -50,7 +50,10 @@ fn one_dash_or_two_blank_or_equals() {
     );
     assert_eq!(options(&["--tls=false"]), Options::default());
     let jetstream = options(&["-js", "-sd=x"]).jetstream;
-    assert_eq!((jetstream.enabled, jetstream.store_dir.as_str()), (true, "x"));
+    assert_eq!(
+        (jetstream.enabled, jetstream.store_dir.as_str()),
+        (true, "x")
+    );
 }
 
 /// Texts of nats-server 2.15.1.

@@ -12,7 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::disk_error;
-use crate::store::{DirEntry, DiskError, FileId, OpenMode, Output, Tag};
+use crate::store::disk::DirEntry;
+use crate::store::{DiskError, FileId, OpenMode, Output, Tag};
 
 /// How long a file that another process holds is waited for: the writes of a
 /// killed predecessor outlive it by some milliseconds.
@@ -136,12 +137,12 @@ impl Worker {
                 Ok(())
             }
             // SAFETY: both calls take an open descriptor and plain numbers.
-            Request::Allocate(fd, length) => check(unsafe {
-                libc::fallocate(fd.as_raw_fd(), 0, 0, length as libc::off_t)
-            }),
-            Request::Truncate(fd, length) => check(unsafe {
-                libc::ftruncate(fd.as_raw_fd(), length as libc::off_t)
-            }),
+            Request::Allocate(fd, length) => {
+                check(unsafe { libc::fallocate(fd.as_raw_fd(), 0, 0, length as libc::off_t) })
+            }
+            Request::Truncate(fd, length) => {
+                check(unsafe { libc::ftruncate(fd.as_raw_fd(), length as libc::off_t) })
+            }
             Request::Rename(from, to) => fs::rename(self.path(&from), self.path(&to)),
             Request::Remove(path) => fs::remove_file(self.path(&path)),
             Request::RemoveTree(path) => match fs::remove_dir_all(self.path(&path)) {
