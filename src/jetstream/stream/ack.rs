@@ -188,6 +188,8 @@ mod tests {
             r#"{"stream":"A","domain":"dom","seq":1,"val":"1"}"#
         );
         let error = ErrorCode::StreamNotMatch.into();
-        assert!(text(&|out| domain.push_error(out, &error)).ends_with(r#"},"stream":"A","seq":0}"#));
+        assert!(
+            text(&|out| domain.push_error(out, &error)).ends_with(r#"},"stream":"A","seq":0}"#)
+        );
     }
 }

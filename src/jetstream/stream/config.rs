@@ -9,8 +9,6 @@ use crate::jetstream::settings::API_LEVEL;
 use crate::jetstream::time::Time;
 use crate::json_object;
 
-/// Prefix of the metadata that the server itself writes.
-const SERVER_METADATA: &str = "_nats.";
 /// API level that the server needs at least to serve the stream; stored.
 const REQUIRED_LEVEL: &str = "_nats.req.level";
 /// API level of the answering server; added to answers only.
@@ -387,11 +385,11 @@ impl StreamConfig {
         }
     }
 
-    /// Puts the metadata that is stored with the stream in order: what the client sent under
-    /// `_nats.` goes, the required level comes.
+    /// Puts the metadata that is stored with the stream in order: the required level comes, what
+    /// is added to answers goes.
     pub fn set_stored_metadata(&mut self) {
-        self.metadata
-            .retain(|name, _| !name.starts_with(SERVER_METADATA));
+        self.metadata.remove(SERVER_LEVEL);
+        self.metadata.remove(SERVER_VERSION);
         let level = self.required_level().to_string();
         self.metadata.insert(REQUIRED_LEVEL.to_owned(), level);
     }

@@ -19,11 +19,11 @@ pub trait Consumers {
     fn purged(&mut self, log: &Log);
 
     /// Whether any consumer would deliver messages of this subject (interest retention).
-    fn is_interested(&self, subject: &[u8]) -> bool;
+    fn is_interested(&mut self, subject: &[u8]) -> bool;
 
     /// Whether any consumer that delivers this subject has yet to have this message acknowledged
     /// (interest and work queue retention).
-    fn needs(&self, sequence: u64, subject: &[u8]) -> bool;
+    fn needs(&mut self, sequence: u64, subject: &[u8]) -> bool;
 }
 
 /// A stream without consumers.
@@ -34,10 +34,10 @@ impl Consumers for NoConsumers {
     fn stored(&mut self, _log: &Log, _sequence: u64, _subject: &[u8]) {}
     fn removed(&mut self, _sequence: u64, _subject: &[u8]) {}
     fn purged(&mut self, _log: &Log) {}
-    fn is_interested(&self, _subject: &[u8]) -> bool {
+    fn is_interested(&mut self, _subject: &[u8]) -> bool {
         false
     }
-    fn needs(&self, _sequence: u64, _subject: &[u8]) -> bool {
+    fn needs(&mut self, _sequence: u64, _subject: &[u8]) -> bool {
         false
     }
 }

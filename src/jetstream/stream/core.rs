@@ -325,8 +325,7 @@ impl Stream {
     fn unlisten(&mut self, cx: &mut Context<'_>) {
         let token = Token::new(Kind::Publish, self.slot, 0);
         for subject in self.listening.drain(..) {
-            cx.bus
-                .unsubscribe(self.account, subject.as_bytes(), token);
+            cx.bus.unsubscribe(self.account, subject.as_bytes(), token);
         }
         self.unfollow(cx);
     }

@@ -128,7 +128,9 @@ mod tests {
     fn sums_go_beyond_every_machine_word() {
         let sum = parsed("4").plus(&parsed("99999999999999999999999999999999999"));
         assert_eq!(text(&sum), "100000000000000000000000000000000003");
-        for bad in ["", "+", "-", "x", "1.5", "1e3", "0x10", "1_000", "++1", "1 "] {
+        for bad in [
+            "", "+", "-", "x", "1.5", "1e3", "0x10", "1_000", "++1", "1 ",
+        ] {
             assert_eq!(Counter::parse(bad.as_bytes()), None, "{bad}");
         }
         for zero in ["0", "00", "+0", "-0"] {

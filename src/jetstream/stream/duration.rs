@@ -141,9 +141,7 @@ impl TimeToLive {
     /// When a message of this time ends; `None` if it never does.
     pub fn end(self, unix_ns: i64) -> Option<i64> {
         match self {
-            Self::Seconds(seconds) => {
-                Some(unix_ns.saturating_add(seconds.saturating_mul(NANOS)))
-            }
+            Self::Seconds(seconds) => Some(unix_ns.saturating_add(seconds.saturating_mul(NANOS))),
             Self::Never => None,
         }
     }

@@ -43,12 +43,7 @@ impl<'a> SourceHeader<'a> {
         out.extend_from_slice(self.stream);
         out.push(b' ');
         crate::protocol::number::push_decimal(out, self.sequence as usize);
-        for part in [
-            self.filters,
-            self.destinations,
-            self.subject,
-            self.identity,
-        ] {
+        for part in [self.filters, self.destinations, self.subject, self.identity] {
             if !part.is_empty() {
                 out.push(b' ');
                 out.extend_from_slice(part);
@@ -93,7 +88,10 @@ mod tests {
         assert_eq!((header.stream, header.sequence), (&b"OR"[..], 4));
         assert_eq!(header.filters, joined(["o.2", "o.7"].into_iter()));
         assert_eq!(header.destinations, joined(["w.two", ""].into_iter()));
-        assert_eq!((header.subject, header.identity), (&b"o.7"[..], &b"PaJnOigT"[..]));
+        assert_eq!(
+            (header.subject, header.identity),
+            (&b"o.7"[..], &b"PaJnOigT"[..])
+        );
         let mut out = Vec::new();
         header.push(&mut out);
         assert_eq!(out, value);
