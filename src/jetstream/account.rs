@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use super::error::ErrorCode;
 use super::peer::Usage;
-use super::settings::{AccountLimits, JetStreamSettings};
+use super::settings::{AccountLimits, JetStreamSettings, ServerLimits};
+use super::stream::config::Storage;
+use super::stream::context;
 
 /// A change is told when it is this part of a limit.
 const TOLD_PART: i64 = 4_096;
@@ -28,13 +30,6 @@ pub struct Accounts {
     settings: Arc<JetStreamSettings>,
     accounts: HashMap<u16, Account>,
     cores: usize,
-}
-
-/// Where a stream keeps its messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Storage {
-    Memory,
-    File,
 }
 
 impl Accounts {
@@ -176,6 +171,65 @@ impl Accounts {
                 tell(number, account.own);
             }
         }
+    }
+}
+
+/// Batches in progress on this core.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BatchCounts {
+    atomic: usize,
+    fast: usize,
+}
+
+/// The use of one account, as its streams are handed it.
+pub struct AccountUsage<'a> {
+    pub accounts: &'a mut Accounts,
+    pub account: u16,
+    pub batches: &'a mut BatchCounts,
+    pub limits: &'a ServerLimits,
+}
+
+fn begin(count: &mut usize, limit: usize) -> bool {
+    let has_room = *count < limit;
+    if has_room {
+        *count += 1;
+    }
+    has_room
+}
+
+impl context::Usage for AccountUsage<'_> {
+    fn room(&self, storage: Storage, bytes: u64) -> context::Room {
+        match self.accounts.room(self.account, storage) {
+            (left, _) if bytes <= left => context::Room::Enough,
+            (_, ErrorCode::AccountResourcesExceeded) => context::Room::AccountFull,
+            _ => context::Room::ServerFull,
+        }
+    }
+
+    fn used(&mut self, storage: Storage, bytes: i64) {
+        let own = self.accounts.own_mut(self.account);
+        let used = match storage {
+            Storage::Memory => &mut own.memory,
+            Storage::File => &mut own.storage,
+        };
+        debug_assert!(used.checked_add_signed(bytes).is_some(), "use below zero");
+        *used = used.saturating_add_signed(bytes);
+    }
+
+    fn begin_batch(&mut self) -> bool {
+        begin(&mut self.batches.atomic, self.limits.batches_total)
+    }
+
+    fn end_batch(&mut self) {
+        self.batches.atomic = self.batches.atomic.saturating_sub(1);
+    }
+
+    fn begin_fast_batch(&mut self) -> bool {
+        begin(&mut self.batches.fast, self.limits.fast_batches_total)
+    }
+
+    fn end_fast_batch(&mut self) {
+        self.batches.fast = self.batches.fast.saturating_sub(1);
     }
 }
 

@@ -6,12 +6,18 @@ use serde::Serialize;
 
 use super::api::response;
 use super::bus::{Bus, ClientInfo, Outgoing};
+use super::consumer::{Event, EventKind};
+use super::settings::JetStreamSettings;
+use super::stream::event::StreamEvent;
 use super::time::Time;
 
 /// What the subjects of advisories start with.
 const SUBJECT_PREFIX: &str = "$JS.EVENT.ADVISORY.";
 /// What the types of advisories start with.
 const TYPE_PREFIX: &str = "io.nats.jetstream.advisory.v1.";
+
+/// What the types of metrics start with.
+const METRIC_TYPE_PREFIX: &str = "io.nats.jetstream.metric.v1.";
 
 /// Characters of unique ids.
 const ID_ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -39,15 +45,14 @@ pub fn random_text(bus: &mut dyn Bus, length: usize) -> String {
     text
 }
 
+/// Whether somebody listens to the advisory on `suffix`.
+pub fn is_wanted(bus: &mut dyn Bus, account: u16, suffix: &str) -> bool {
+    bus.has_interest(account, format!("{SUBJECT_PREFIX}{suffix}").as_bytes())
+}
+
 /// Publishes the advisory `kind` (e.g. `stream_action`) on `suffix` (e.g. `STREAM.CREATED.S`) if
 /// somebody listens. `fields` are what follows the time.
-pub fn publish<T: Serialize>(
-    bus: &mut dyn Bus,
-    account: u16,
-    suffix: &str,
-    kind: &str,
-    fields: impl FnOnce(&mut dyn Bus) -> T,
-) {
+pub fn publish<T: Serialize>(bus: &mut dyn Bus, account: u16, suffix: &str, kind: &str, fields: T) {
     let subject = format!("{SUBJECT_PREFIX}{suffix}");
     publish_on(bus, account, &subject, TYPE_PREFIX, kind, fields);
 }
@@ -59,12 +64,11 @@ pub fn publish_on<T: Serialize>(
     subject: &str,
     type_prefix: &str,
     kind: &str,
-    fields: impl FnOnce(&mut dyn Bus) -> T,
+    fields: T,
 ) {
     if !bus.has_interest(account, subject.as_bytes()) {
         return;
     }
-    let fields = fields(bus);
     let event = Event {
         kind: format!("{type_prefix}{kind}"),
         id: unique_id(bus),
@@ -121,9 +125,276 @@ pub struct ConsumerUnpinned<'a> {
     pub account: &'a str,
     pub stream: &'a str,
     pub consumer: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<&'a str>,
     pub group: &'a str,
     /// `admin` or `timeout`.
     pub reason: &'static str,
+}
+
+/// A stream was made (`create`), changed (`modify`) or removed (`delete`).
+pub fn stream_action(
+    bus: &mut dyn Bus,
+    account: u16,
+    stream: &str,
+    action: &'static str,
+    settings: &JetStreamSettings,
+) {
+    let verb = match action {
+        "create" => "CREATED",
+        "delete" => "DELETED",
+        _ => "UPDATED",
+    };
+    let fields = StreamAction {
+        stream,
+        action,
+        domain: settings.domain.as_deref(),
+    };
+    let suffix = format!("STREAM.{verb}.{stream}");
+    publish(bus, account, &suffix, "stream_action", fields);
+}
+
+/// A consumer was made (`create`) or removed (`delete`).
+pub fn consumer_action(
+    bus: &mut dyn Bus,
+    account: u16,
+    stream: &str,
+    consumer: &str,
+    action: &'static str,
+    settings: &JetStreamSettings,
+) {
+    let verb = match action {
+        "create" => "CREATED",
+        _ => "DELETED",
+    };
+    let fields = ConsumerAction {
+        stream,
+        consumer,
+        action,
+        domain: settings.domain.as_deref(),
+    };
+    let suffix = format!("CONSUMER.{verb}.{stream}.{consumer}");
+    publish(bus, account, &suffix, "consumer_action", fields);
+}
+
+/// What a stream told.
+pub fn stream_event(
+    bus: &mut dyn Bus,
+    account: u16,
+    account_name: &str,
+    stream: &str,
+    settings: &JetStreamSettings,
+    event: &StreamEvent,
+) {
+    match event {
+        StreamEvent::BatchAbandoned { batch, reason } => {
+            let fields = BatchAbandoned {
+                account: account_name,
+                domain: settings.domain.as_deref(),
+                stream,
+                batch,
+                reason: reason.text(),
+            };
+            let suffix = format!("STREAM.BATCH_ABANDONED.{stream}");
+            publish(bus, account, &suffix, "stream_batch_abandoned", fields);
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct BatchAbandoned<'a> {
+    account: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<&'a str>,
+    stream: &'a str,
+    batch: &'a str,
+    reason: &'static str,
+}
+
+/// Of `max_deliver`.
+#[derive(Serialize)]
+struct MaxDeliveries<'a> {
+    stream: &'a str,
+    consumer: &'a str,
+    stream_seq: u64,
+    deliveries: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<&'a str>,
+}
+
+/// Of `nak` and `terminated`.
+#[derive(Serialize)]
+struct Refused<'a> {
+    stream: &'a str,
+    consumer: &'a str,
+    consumer_seq: u64,
+    stream_seq: u64,
+    deliveries: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<&'a str>,
+}
+
+/// Of `consumer_ack`.
+#[derive(Serialize)]
+struct Sampled<'a> {
+    stream: &'a str,
+    consumer: &'a str,
+    consumer_seq: u64,
+    stream_seq: u64,
+    /// Nanoseconds.
+    ack_time: u64,
+    deliveries: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<&'a str>,
+}
+
+/// Of `consumer_group_pinned`.
+#[derive(Serialize)]
+struct ConsumerPinned<'a> {
+    account: &'a str,
+    stream: &'a str,
+    consumer: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<&'a str>,
+    group: &'a str,
+    pinned_id: &'a str,
+}
+
+/// What a consumer told.
+pub fn consumer_event(
+    bus: &mut dyn Bus,
+    account: u16,
+    account_name: &str,
+    stream: &str,
+    settings: &JetStreamSettings,
+    event: &Event,
+) {
+    let consumer = event.consumer.as_str();
+    let domain = settings.domain.as_deref();
+    let suffix = |verb: &str| format!("CONSUMER.{verb}.{stream}.{consumer}");
+    match &event.kind {
+        EventKind::MaxDeliveries {
+            stream_sequence,
+            deliveries,
+        } => {
+            let fields = MaxDeliveries {
+                stream,
+                consumer,
+                stream_seq: *stream_sequence,
+                deliveries: *deliveries,
+                domain,
+            };
+            let suffix = suffix("MAX_DELIVERIES");
+            publish(bus, account, &suffix, "max_deliver", fields);
+        }
+        EventKind::Naked {
+            consumer_sequence,
+            stream_sequence,
+            deliveries,
+        } => {
+            let fields = Refused {
+                stream,
+                consumer,
+                consumer_seq: *consumer_sequence,
+                stream_seq: *stream_sequence,
+                deliveries: *deliveries,
+                reason: "",
+                domain,
+            };
+            publish(bus, account, &suffix("MSG_NAKED"), "nak", fields);
+        }
+        EventKind::Terminated {
+            consumer_sequence,
+            stream_sequence,
+            deliveries,
+            reason,
+        } => {
+            let fields = Refused {
+                stream,
+                consumer,
+                consumer_seq: *consumer_sequence,
+                stream_seq: *stream_sequence,
+                deliveries: *deliveries,
+                reason,
+                domain,
+            };
+            publish(
+                bus,
+                account,
+                &suffix("MSG_TERMINATED"),
+                "terminated",
+                fields,
+            );
+        }
+        EventKind::Acknowledged {
+            consumer_sequence,
+            stream_sequence,
+            deliveries,
+            ack_time,
+        } => {
+            let fields = Sampled {
+                stream,
+                consumer,
+                consumer_seq: *consumer_sequence,
+                stream_seq: *stream_sequence,
+                ack_time: *ack_time,
+                deliveries: *deliveries,
+                domain,
+            };
+            let subject = format!("$JS.EVENT.METRIC.CONSUMER.ACK.{stream}.{consumer}");
+            publish_on(
+                bus,
+                account,
+                &subject,
+                METRIC_TYPE_PREFIX,
+                "consumer_ack",
+                fields,
+            );
+        }
+        EventKind::Paused {
+            paused,
+            pause_until,
+        } => {
+            let fields = ConsumerPause {
+                stream,
+                consumer,
+                paused: *paused,
+                pause_until: match *pause_until {
+                    0 | i64::MIN => Time::ZERO,
+                    at => Time::from_unix_ns(at),
+                },
+                domain,
+            };
+            publish(bus, account, &suffix("PAUSE"), "consumer_pause", fields);
+        }
+        EventKind::Pinned { group, pin } => {
+            let fields = ConsumerPinned {
+                account: account_name,
+                stream,
+                consumer,
+                domain,
+                group,
+                pinned_id: pin,
+            };
+            let suffix = suffix("PINNED");
+            publish(bus, account, &suffix, "consumer_group_pinned", fields);
+        }
+        EventKind::Unpinned { group, reason } => {
+            let fields = ConsumerUnpinned {
+                account: account_name,
+                stream,
+                consumer,
+                domain,
+                group,
+                reason,
+            };
+            let suffix = suffix("UNPINNED");
+            publish(bus, account, &suffix, "consumer_group_unpinned", fields);
+        }
+        EventKind::Inactive => {}
+    }
 }
 
 /// Who made a request.

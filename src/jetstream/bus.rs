@@ -44,6 +44,8 @@ pub enum Kind {
     Snapshot = 10,
     /// A restore's chunks; the detail is its number.
     Restore = 11,
+    /// `$JS.<domain>.API.>`.
+    Domain = 12,
 }
 
 impl Kind {
@@ -60,6 +62,7 @@ impl Kind {
             9 => Self::Consumer,
             10 => Self::Snapshot,
             11 => Self::Restore,
+            12 => Self::Domain,
             _ => return None,
         })
     }

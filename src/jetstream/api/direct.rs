@@ -46,8 +46,10 @@ pub fn has_required_level(header: &[u8]) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     Done,
-    /// Go on in a later turn, or after a completion.
-    Waiting,
+    /// Go on after a completion of the disk.
+    Loading,
+    /// Go on in a later turn.
+    Budget,
 }
 
 /// A get under way.
@@ -262,7 +264,7 @@ impl DirectGet {
         let mut header = Vec::new();
         loop {
             if *budget == 0 {
-                return Progress::Waiting;
+                return Progress::Budget;
             }
             let Some(sequence) = self.next_sequence(log) else {
                 self.send_end(account, bus);
@@ -271,7 +273,7 @@ impl DirectGet {
             *budget -= 1;
             let stored = match log.get(sequence, disk) {
                 Fetch::Message(stored) => stored,
-                Fetch::Loading => return Progress::Waiting,
+                Fetch::Loading => return Progress::Loading,
                 found @ (Fetch::Missing | Fetch::Damaged) => {
                     let status = match found {
                         Fetch::Damaged => UNREADABLE,
@@ -307,7 +309,7 @@ impl DirectGet {
             self.pass(sequence, bytes, 1);
             match delivery {
                 Delivery::Sent => {}
-                Delivery::Congested => return Progress::Waiting,
+                Delivery::Congested => return Progress::Budget,
                 // The requester is gone; the rest is for nobody.
                 Delivery::Nobody => return Progress::Done,
             }
@@ -413,6 +415,6 @@ fn put_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 fn put_number(out: &mut Vec<u8>, name: &str, value: u64) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
-    crate::protocol::push_decimal(out, value);
+    crate::protocol::number::push_decimal(out, value as usize);
     out.extend_from_slice(b"\r\n");
 }

@@ -105,7 +105,7 @@ impl JetStream {
                 message.account,
                 "API.LIMIT_REACHED",
                 "api_limit_reached",
-                |_| LimitReached {
+                LimitReached {
                     server: &settings.server_name,
                     dropped,
                     domain: settings.domain.as_deref(),
@@ -207,8 +207,8 @@ impl JetStream {
             | Endpoint::ConsumerCreateNamed
             | Endpoint::ConsumerCreateDurable => self.consumer_create(bus, disk, request),
             Endpoint::ConsumerNames => self.consumer_names(request),
-            Endpoint::ConsumerList => self.consumer_list(bus, request),
-            Endpoint::ConsumerInfo => self.consumer_info(bus, request),
+            Endpoint::ConsumerList => self.consumer_list(bus, disk, request),
+            Endpoint::ConsumerInfo => self.consumer_info(bus, disk, request),
             Endpoint::ConsumerDelete => self.consumer_delete(bus, disk, request),
             Endpoint::ConsumerPause => self.consumer_pause(bus, disk, request),
             Endpoint::ConsumerReset => self.consumer_reset(bus, disk, request),
@@ -244,29 +244,23 @@ impl JetStream {
     }
 
     fn audit(&self, bus: &mut dyn Bus, request: &OwnedRequest, body: &[u8]) {
-        let (settings, accounts) = (&self.settings, &self.accounts);
-        let texts = [
-            String::from_utf8_lossy(&request.subject),
-            String::from_utf8_lossy(&request.payload),
-            String::from_utf8_lossy(body),
-        ];
-        advisory::publish(bus, request.account, "API", "api_audit", |bus| {
-            let info = bus.client(request.origin);
-            let client = Client::new(
+        if !advisory::is_wanted(bus, request.account, "API") {
+            return;
+        }
+        let (settings, account) = (&self.settings, request.account);
+        let info = bus.client(request.origin);
+        let audit = Audit {
+            server: &settings.server_name,
+            client: Client::new(
                 info.as_ref(),
-                accounts.name(request.account),
+                self.accounts.name(account),
                 &settings.server_name,
-            );
-            let audit = Audit {
-                server: &settings.server_name,
-                client,
-                subject: &texts[0],
-                request: &texts[1],
-                response: &texts[2],
-                domain: settings.domain.as_deref(),
-            };
-            // The borrowed parts do not outlive this call.
-            serde_json::to_value(&audit).unwrap_or_default()
-        });
+            ),
+            subject: &String::from_utf8_lossy(&request.subject),
+            request: &String::from_utf8_lossy(&request.payload),
+            response: &String::from_utf8_lossy(body),
+            domain: settings.domain.as_deref(),
+        };
+        advisory::publish(bus, account, "API", "api_audit", audit);
     }
 }

@@ -8,9 +8,16 @@
 //! | `direct` | direct get: a message, or many, as they were stored |
 //! | `snapshot` | a stream as a sequence of chunks, and back |
 
+pub(in crate::jetstream) mod consumers;
+pub(in crate::jetstream) mod direct;
+pub(in crate::jetstream) mod dispatch;
 pub mod endpoint;
+pub(in crate::jetstream) mod lists;
+pub(in crate::jetstream) mod messages;
 pub mod request;
 pub mod response;
+pub(in crate::jetstream) mod snapshot;
+pub(in crate::jetstream) mod streams;
 
 pub use endpoint::{Endpoint, PREFIX};
 
