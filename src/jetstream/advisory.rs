@@ -69,7 +69,7 @@ pub fn publish_on<T: Serialize>(
     if !bus.has_interest(account, subject.as_bytes()) {
         return;
     }
-    let event = Event {
+    let event = Envelope {
         kind: format!("{type_prefix}{kind}"),
         id: unique_id(bus),
         timestamp: Time::from_unix_ns(bus.now().unix_ns),
@@ -80,7 +80,7 @@ pub fn publish_on<T: Serialize>(
 }
 
 #[derive(Serialize)]
-struct Event<T> {
+struct Envelope<T> {
     #[serde(rename = "type")]
     kind: String,
     id: String,

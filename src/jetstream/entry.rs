@@ -100,6 +100,7 @@ pub(super) struct Entry {
     subscribed: Vec<(Vec<u8>, Token)>,
     /// Ranges of acknowledged messages, reused.
     acknowledged: Vec<(u64, u64)>,
+    removals: Removals,
     /// When the log is flushed at the latest, if acknowledgements do not wait for it.
     sync_at: u64,
     pub problem: Option<String>,
@@ -147,6 +148,7 @@ impl Entry {
             answers: Vec::new(),
             subscribed: Vec::new(),
             acknowledged: Vec::new(),
+            removals: Removals::default(),
             sync_at: u64::MAX,
             problem: None,
             is_removed: false,
@@ -322,10 +324,19 @@ impl Entry {
         let stream = self.stream.as_deref_mut()?;
         let mut consumers = Attached {
             consumers: &mut self.consumers,
-            now: parts.bus.now(),
+            removals: &mut self.removals,
         };
         let mut cx = context(parts, &mut consumers);
-        Some(call(stream, &mut cx))
+        let result = call(stream, &mut cx);
+        if !self.removals.is_empty() {
+            let mut cx = consumer::Context {
+                log: stream.log_mut(),
+                bus: &mut *parts.bus,
+                disk: &mut *parts.disk,
+            };
+            self.removals.tell(&mut self.consumers, &mut cx);
+        }
+        Some(result)
     }
 
     /// Calls the consumers with what they are handed.
@@ -811,10 +822,56 @@ impl Entry {
     }
 }
 
+/// Removals told to consumers one by one; more at once are told as a purge.
+const REMOVALS_MAX: usize = 16 * 1024;
+
+/// Messages that went while the stream worked, for its consumers to be told afterwards.
+#[derive(Default)]
+struct Removals {
+    subjects: Vec<u8>,
+    /// Sequence, and where its subject ends.
+    messages: Vec<(u64, usize)>,
+    /// There were too many, or everything is to be counted anew.
+    is_purge: bool,
+}
+
+impl Removals {
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.messages.is_empty() && !self.is_purge
+    }
+
+    #[inline]
+    fn push(&mut self, sequence: u64, subject: &[u8]) {
+        if self.messages.len() >= REMOVALS_MAX {
+            self.is_purge = true;
+        }
+        if !self.is_purge {
+            self.subjects.extend_from_slice(subject);
+            self.messages.push((sequence, self.subjects.len()));
+        }
+    }
+
+    fn tell(&mut self, consumers: &mut consumer::Consumers, cx: &mut consumer::Context<'_>) {
+        if self.is_purge {
+            consumers.purged(cx);
+        } else {
+            let mut start = 0;
+            for &(sequence, end) in &self.messages {
+                consumers.removed(cx, sequence, &self.subjects[start..end]);
+                start = end;
+            }
+        }
+        self.is_purge = false;
+        self.messages.clear();
+        self.subjects.clear();
+    }
+}
+
 /// The consumers of a stream, as the stream sees them.
 struct Attached<'a> {
     consumers: &'a mut consumer::Consumers,
-    now: Now,
+    removals: &'a mut Removals,
 }
 
 impl Consumers for Attached<'_> {
@@ -825,11 +882,13 @@ impl Consumers for Attached<'_> {
 
     #[inline]
     fn removed(&mut self, sequence: u64, subject: &[u8]) {
-        self.consumers.removed(self.now.unix_ns, sequence, subject);
+        if !self.consumers.is_empty() {
+            self.removals.push(sequence, subject);
+        }
     }
 
-    fn purged(&mut self, log: &Log) {
-        self.consumers.purged(self.now, log);
+    fn purged(&mut self, _log: &Log) {
+        self.removals.is_purge = !self.consumers.is_empty();
     }
 
     #[inline]

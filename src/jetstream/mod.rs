@@ -13,6 +13,8 @@
 //! | `settings` | what it is configured with |
 //! | `error` | the API's errors |
 //! | `json`, `time` | how requests are read, and times in them |
+//! | `entry`, `layout` | a stream whose home this is, and where it lies on disk |
+//! | `held` | responses that wait until what they say is in force |
 //! | `peer` | records between cores |
 //! | `meta`, `account` | the catalogue of streams and the use of accounts |
 //! | `api` | requests and responses |
@@ -20,16 +22,25 @@
 //! | `stream` | one stream: what it stores and for how long |
 //! | `consumer` | one consumer: what it delivers and what was acknowledged |
 
+mod account;
+mod advisory;
+pub mod api;
 pub mod bus;
 pub mod consumer;
+mod entry;
 pub mod error;
+mod held;
 pub mod json;
+mod layout;
+mod meta;
+mod node;
+pub mod peer;
+mod service;
 pub mod settings;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 pub mod time;
-
-mod node;
-mod service;
 
 pub use self::node::JetStream;
 pub use self::service::Service;

@@ -27,3 +27,6 @@ pub const NAMES_PAGE: usize = 1_024;
 pub const LIST_PAGE: usize = 256;
 /// Subjects in one answer of stream info.
 pub const SUBJECTS_PAGE: usize = 100_000;
+
+#[cfg(test)]
+mod tests;
