@@ -410,7 +410,9 @@ impl Entry {
     pub fn interest(&mut self, parts: &mut Parts<'_>, token: Token, interested: bool) {
         if token.kind() == Some(Kind::Consumer) {
             let (slot, _) = token.consumer_detail();
-            self.with_consumers(parts, |consumers, cx| consumers.interest(cx, slot, interested));
+            self.with_consumers(parts, |consumers, cx| {
+                consumers.interest(cx, slot, interested)
+            });
         }
     }
 
@@ -665,7 +667,10 @@ impl Entry {
     pub fn has_backlog(&self) -> bool {
         self.phase == Phase::Running
             && (self.consumers.has_backlog()
-                || self.stream.as_ref().is_some_and(|stream| stream.has_backlog())
+                || self
+                    .stream
+                    .as_ref()
+                    .is_some_and(|stream| stream.has_backlog())
                 || self.reads.iter().any(Read::is_runnable)
                 || self.snapshots.has_backlog())
     }

@@ -201,9 +201,7 @@ impl JetStream {
                     return;
                 }
                 let names = match done.result {
-                    Ok(Output::Names(names)) => {
-                        names.into_iter().map(|entry| entry.name).collect()
-                    }
+                    Ok(Output::Names(names)) => names.into_iter().map(|entry| entry.name).collect(),
                     Ok(_) | Err(DiskError::NotFound) => Vec::new(),
                     Err(error) => {
                         self.fail(
@@ -315,7 +313,13 @@ mod tests {
         let long = stream_directory("a/b", &"é".repeat(255), 1);
         let name = long.strip_prefix("a%2fb/").unwrap();
         assert!(name.len() < 255 && parse_directory(name).is_some());
-        for other in ["", "streams", "a.b", "a.0-1", "x.00000000000000000-0000000000000000"] {
+        for other in [
+            "",
+            "streams",
+            "a.b",
+            "a.0-1",
+            "x.00000000000000000-0000000000000000",
+        ] {
             assert_eq!(parse_directory(other), None, "{other}");
         }
     }

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::stream::config::StreamConfig;
 use super::stream::config::Storage;
+use super::stream::config::StreamConfig;
 use crate::subject::overlaps;
 
 /// A stream, as the meta core knows it.

@@ -35,6 +35,7 @@ mod layout;
 mod meta;
 mod node;
 pub mod peer;
+mod report;
 mod service;
 pub mod settings;
 pub mod stream;

@@ -165,7 +165,11 @@ impl JetStream {
         if self.reported
             || !self.started
             || self.listing > 0
-            || self.entries.iter().flatten().any(|entry| entry.is_opening())
+            || self
+                .entries
+                .iter()
+                .flatten()
+                .any(|entry| entry.is_opening())
         {
             return;
         }

@@ -85,10 +85,7 @@ pub enum Record<'a> {
         names: Vec<&'a str>,
     },
     /// The answer: JSON for each name in the order asked, empty if it is gone.
-    TellInfos {
-        gather: u32,
-        infos: Vec<&'a [u8]>,
-    },
+    TellInfos { gather: u32, infos: Vec<&'a [u8]> },
 }
 
 const FORWARD: u8 = 1;

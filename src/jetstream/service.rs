@@ -3,6 +3,7 @@
 use super::JetStream;
 use super::bus::{Bus, ClientInfo, Delivery, Incoming, Outgoing, Token};
 use crate::broker::{Arrival, Core, CoreId, Inbox, LogLevel, Now, ServerDelivery, ServerMessage};
+use crate::monitor::snapshot::JetStreamSnapshot;
 use crate::store::{Completed, Disk};
 
 /// How often a turn hands over what JetStream's own messages brought about. Streams that feed
@@ -203,6 +204,17 @@ impl Service {
         }
         inbox.clear();
         arrived
+    }
+
+    /// What operators see of it.
+    pub fn report(
+        &mut self,
+        core: &mut Core,
+        disk: &mut dyn Disk,
+        with_streams: bool,
+    ) -> JetStreamSnapshot {
+        self.jetstream
+            .report(&mut CoreBus { core }, disk, with_streams)
     }
 
     /// Whether there is work that no event will announce.

@@ -422,11 +422,7 @@ impl Cluster {
         cluster
     }
 
-    fn on(
-        &mut self,
-        core: usize,
-        call: impl FnOnce(&mut JetStream, &mut dyn Bus, &mut dyn Disk),
-    ) {
+    fn on(&mut self, core: usize, call: impl FnOnce(&mut JetStream, &mut dyn Bus, &mut dyn Disk)) {
         let mut bus = TestBus {
             core,
             network: &mut self.network,

@@ -81,7 +81,7 @@ impl<'a> AccountDetail<'a> {
             // Accounts of the configuration neither expire nor wait for a resolver.
             expired: false,
             complete: true,
-            jetstream_enabled: false,
+            jetstream_enabled: account.jetstream,
             leafnode_connections: account.leafnode_connections,
             client_connections: account.client_connections,
             subscriptions: account.stats.subscriptions,

@@ -126,6 +126,42 @@ pub struct JetStreamSnapshot {
     pub problems: Vec<String>,
 }
 
+impl JetStreamSnapshot {
+    /// Adds what another core reports.
+    pub fn add(&mut self, other: JetStreamSnapshot) {
+        self.api_total += other.api_total;
+        self.api_errors += other.api_errors;
+        self.memory += other.memory;
+        self.storage += other.storage;
+        self.reserved_memory += other.reserved_memory;
+        self.reserved_storage += other.reserved_storage;
+        self.streams += other.streams;
+        self.consumers += other.consumers;
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+        self.problems.extend(other.problems);
+        for part in other.accounts {
+            match self.accounts.iter_mut().find(|a| a.name == part.name) {
+                Some(account) => account.add(part),
+                None => self.accounts.push(part),
+            }
+        }
+    }
+}
+
+impl JetStreamAccountSnapshot {
+    fn add(&mut self, other: JetStreamAccountSnapshot) {
+        self.memory += other.memory;
+        self.storage += other.storage;
+        self.reserved_memory += other.reserved_memory;
+        self.reserved_storage += other.reserved_storage;
+        self.api_total += other.api_total;
+        self.api_errors += other.api_errors;
+        self.streams.extend(other.streams);
+        self.streams.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+}
+
 /// One account's use of JetStream.
 #[derive(Debug, Clone, Default)]
 pub struct JetStreamAccountSnapshot {
@@ -347,6 +383,8 @@ pub struct AccountSnapshot {
     pub stats: SublistStats,
     pub traffic: Traffic,
     pub slow_consumers: u64,
+    /// JetStream is on for it.
+    pub jetstream: bool,
 }
 
 /// A spread of values of which only the cuts are kept.

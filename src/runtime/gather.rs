@@ -11,8 +11,8 @@ use crate::broker::SubscriptionFilter;
 use crate::broker::core::Counters;
 use crate::monitor::connz::{Collector, SubsDetail};
 use crate::monitor::snapshot::{
-    AccountSnapshot, CoreSnapshot, Health, KindCounts, OptionsSnapshot, RingSnapshot,
-    ServerSnapshot, SlowConsumerSnapshot, SubszSnapshot, Traffic,
+    AccountSnapshot, CoreSnapshot, Health, JetStreamSnapshot, KindCounts, OptionsSnapshot,
+    RingSnapshot, ServerSnapshot, SlowConsumerSnapshot, SubszSnapshot, Traffic,
 };
 use crate::monitor::{ClosedRing, Request, RequestStats, Response, Snapshot};
 
@@ -31,6 +31,8 @@ pub struct Reloadable {
 pub struct Gatherer {
     pub cores: Vec<CoreHandle>,
     pub cpus: Vec<usize>,
+    /// JetStream's settings, if it is on.
+    pub jetstream: Option<JetStreamSnapshot>,
     pub loads: Arc<Loads>,
     /// Who the server is; the rest is filled in for each answer.
     pub identity: ServerSnapshot,
@@ -55,6 +57,7 @@ struct Part {
     connections: Option<Collector>,
     subscriptions: Option<SubszSnapshot>,
     slow: Vec<SlowConsumerSnapshot>,
+    jetstream: Option<JetStreamSnapshot>,
 }
 
 impl Gatherer {
@@ -99,6 +102,7 @@ impl Gatherer {
         let mut sums = Counters::default();
         let mut slow = Vec::new();
         let mut silent = Vec::new();
+        let mut jetstream = self.jetstream.clone();
         let mut open = 0;
         let mut subscribed = 0;
         for (number, core) in self.cores.iter().enumerate() {
@@ -108,7 +112,7 @@ impl Gatherer {
                 account: query.account.clone(),
                 test: query.test.clone(),
             });
-            let (figures, slowest) = (needs.cores, needs.slow_consumers);
+            let (figures, slowest, streams) = (needs.cores, needs.slow_consumers, needs.streams);
             let part = core.ask(move |driver| {
                 let connections = query.filter(|q| q.state.open()).map(|query| {
                     let mut collector = Collector::new(&query, now);
@@ -121,7 +125,12 @@ impl Gatherer {
                     let (stats, total, list) = driver.core.subscriptions(&filter);
                     SubszSnapshot { stats, total, list }
                 });
+                let jetstream = driver
+                    .persistence
+                    .as_mut()
+                    .map(|p| p.report(&mut driver.core, streams));
                 Part {
+                    jetstream,
                     counters: *driver.core.counters(),
                     core: core_snapshot(driver, figures),
                     connections,
@@ -137,6 +146,11 @@ impl Gatherer {
                 silent.push(number);
                 continue;
             };
+            if let Some(own) = part.jetstream.take()
+                && let Some(all) = &mut jetstream
+            {
+                all.add(own);
+            }
             part.core.cpu = self.cpus.get(number).copied();
             add(&mut sums, &part.counters);
             open += part.core.connections;
@@ -196,6 +210,7 @@ impl Gatherer {
             slow_consumers: clients(sums.slow_consumers),
             stale_connections: clients(sums.stale_connections),
             stalled_clients: sums.stalls,
+            jetstream,
             http_requests: lock(&self.requests).counts().clone(),
             ..self.identity.clone()
         };
@@ -206,6 +221,7 @@ impl Gatherer {
         };
         let account = AccountSnapshot {
             name: "$G".to_owned(),
+            jetstream: self.jetstream.is_some(),
             is_system: false,
             update_time: server.start,
             client_connections: open,

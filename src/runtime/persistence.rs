@@ -2,6 +2,7 @@
 
 use crate::broker::{Core, LogLevel};
 use crate::jetstream::Service;
+use crate::monitor::snapshot::JetStreamSnapshot;
 use crate::store::Completed;
 
 use super::control::ControlSender;
@@ -75,6 +76,11 @@ impl Persistence {
     /// Whether clients can use JetStream.
     pub fn is_ready(&self) -> bool {
         self.started && self.service.jetstream.is_ready()
+    }
+
+    /// What operators see of it.
+    pub fn report(&mut self, core: &mut Core, with_streams: bool) -> JetStreamSnapshot {
+        self.service.report(core, &mut self.disk, with_streams)
     }
 
     /// Begins an orderly end.

@@ -251,6 +251,7 @@ pub(super) fn prepare(
     }
     let gatherer = Arc::new(Gatherer {
         cores: cores.clone(),
+        jetstream: store.as_ref().map(StoreDir::shown),
         cpus: cpus.clone(),
         loads: Arc::clone(&loads),
         identity: server_snapshot(&identity, started, cpus.len()),

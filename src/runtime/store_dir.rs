@@ -15,6 +15,7 @@ use crate::jetstream::settings::{
     API_LEVEL, AccountLimits, AccountSettings, Durability, JetStreamSettings, ServerLimits,
 };
 use crate::jetstream::{JetStream, Service};
+use crate::monitor::snapshot::JetStreamSnapshot;
 
 /// The part of the host's memory, and of the free space on disk, that JetStream may take unless
 /// it is configured: as nats-server, three quarters.
@@ -74,6 +75,27 @@ impl StoreDir {
         let path = fs::canonicalize(&path).unwrap_or(path);
         let settings = settings(js, options, identity, &path);
         Ok(Self { path, settings })
+    }
+
+    /// The settings as monitoring shows them.
+    pub fn shown(&self) -> JetStreamSnapshot {
+        let settings = &self.settings;
+        JetStreamSnapshot {
+            max_memory: settings.max_memory,
+            max_storage: settings.max_storage,
+            store_dir: self.path.display().to_string(),
+            sync_interval: match settings.durability {
+                Durability::Flushed => 0,
+                Durability::Interval(nanos) => nanos,
+            },
+            strict: settings.strict,
+            domain: settings.domain.clone().unwrap_or_default(),
+            max_ack_pending: settings.limits.max_ack_pending,
+            max_request_batch: settings.limits.max_request_batch,
+            default_max_consumers: settings.limits.default_max_consumers,
+            api_level: u64::from(API_LEVEL),
+            ..JetStreamSnapshot::default()
+        }
     }
 
     /// The lines that nats-server logs when JetStream starts, and what an acknowledgement means.

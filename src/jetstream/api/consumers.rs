@@ -80,8 +80,9 @@ impl JetStream {
                 let journal = if in_memory {
                     None
                 } else {
-                    let file = layout::consumer_file(&name)
-                        .ok_or(ErrorCode::ConsumerCreate.with("error creating store for consumer"))?;
+                    let file = layout::consumer_file(&name).ok_or(
+                        ErrorCode::ConsumerCreate.with("error creating store for consumer"),
+                    )?;
                     let owner = parts.allocate(Owner::Consumer(slot));
                     entry.consumer_owners.insert(name.clone(), owner);
                     Some((owner, entry.consumer_journal(&file)))
@@ -140,10 +141,7 @@ impl JetStream {
         let Some(meant) = headers::get(&request.header, IDENTITY_HEADER) else {
             return Ok(None);
         };
-        let identity = entry
-            .stream
-            .as_ref()
-            .map_or("", |stream| stream.identity());
+        let identity = entry.stream.as_ref().map_or("", |stream| stream.identity());
         if !meant.is_empty() && meant != identity.as_bytes() {
             let text = format!(
                 "expected {}, got {identity}",
@@ -210,7 +208,7 @@ impl JetStream {
         Some(body.finish())
     }
 
-    fn consumer_of(
+    pub(in crate::jetstream) fn consumer_of(
         &mut self,
         bus: &mut dyn Bus,
         disk: &mut dyn Disk,
@@ -432,6 +430,8 @@ impl JetStream {
             })
             .ok_or(ErrorCode::ConsumerNotFound)??;
         self.touch(slot);
-        Ok(Outcome::Answer(response::Body::new(request.endpoint).finish()))
+        Ok(Outcome::Answer(
+            response::Body::new(request.endpoint).finish(),
+        ))
     }
 }

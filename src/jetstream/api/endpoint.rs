@@ -155,7 +155,10 @@ mod tests {
             (stream, consumer, filter)
         };
         assert_eq!(
-            names(Endpoint::StreamLeaderStepdown, "$JS.API.STREAM.LEADER.STEPDOWN.S"),
+            names(
+                Endpoint::StreamLeaderStepdown,
+                "$JS.API.STREAM.LEADER.STEPDOWN.S"
+            ),
             ("S", "", "")
         );
         assert_eq!(
@@ -163,7 +166,10 @@ mod tests {
             ("S", "c", "")
         );
         assert_eq!(
-            names(Endpoint::ConsumerCreateNamed, "$JS.API.CONSUMER.CREATE.S.c.a.*.>"),
+            names(
+                Endpoint::ConsumerCreateNamed,
+                "$JS.API.CONSUMER.CREATE.S.c.a.*.>"
+            ),
             ("S", "c", "a.*.>")
         );
         assert_eq!(names(Endpoint::AccountInfo, "$JS.API.INFO"), ("", "", ""));

@@ -108,11 +108,8 @@ impl JetStream {
         if request.payload.is_empty() {
             return Err(ErrorCode::BadRequest.into());
         }
-        let asked: MessageGetRequest = request::parse(
-            &request.payload,
-            "JSApiMsgGetRequest",
-            self.settings.strict,
-        )?;
+        let asked: MessageGetRequest =
+            request::parse(&request.payload, "JSApiMsgGetRequest", self.settings.strict)?;
         check(&asked)?;
         let (slot, _) = self.find(request)?;
         let (entry, parts) = self

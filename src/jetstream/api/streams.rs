@@ -11,6 +11,7 @@ use super::{SUBJECTS_PAGE, response};
 use crate::jetstream::JetStream;
 use crate::jetstream::advisory;
 use crate::jetstream::bus::Bus;
+use crate::jetstream::bus::STREAM_SLOTS_MAX;
 use crate::jetstream::entry::{Entry, NewEntry, Phase};
 use crate::jetstream::error::{ApiError, ErrorCode};
 use crate::jetstream::held::{Held, What};
@@ -19,11 +20,10 @@ use crate::jetstream::meta::Known;
 use crate::jetstream::node::META_CORE;
 use crate::jetstream::peer::Record;
 use crate::jetstream::settings::AccountLimits;
+use crate::jetstream::stream::Purge;
 use crate::jetstream::stream::config::{Storage, StreamConfig, StreamRequest};
 use crate::jetstream::stream::info::{ClusterInfo, StreamInfo};
 use crate::jetstream::stream::validate::{Surroundings, check_create, check_update};
-use crate::jetstream::stream::Purge;
-use crate::jetstream::bus::STREAM_SLOTS_MAX;
 use crate::store::Disk;
 
 /// Length of a stream's identity.
@@ -47,11 +47,19 @@ impl JetStream {
         check: impl FnOnce(&Surroundings<'_>) -> R,
     ) -> Option<R> {
         let catalogue = &self.meta.as_ref()?.catalogue;
-        let find = |name: &str| catalogue.get(account, name).map(|known| known.config.clone());
+        let find = |name: &str| {
+            catalogue
+                .get(account, name)
+                .map(|known| known.config.clone())
+        };
         let other_subjects = |visit: &mut dyn FnMut(&str)| {
             for (other, known) in catalogue.streams(account) {
                 if other != name {
-                    known.config.subjects.iter().for_each(|subject| visit(subject));
+                    known
+                        .config
+                        .subjects
+                        .iter()
+                        .for_each(|subject| visit(subject));
                 }
             }
         };
@@ -100,9 +108,7 @@ impl JetStream {
             .as_ref()
             .map_or(0, |meta| meta.catalogue.count(account));
         match usize::try_from(limits.max_streams) {
-            Ok(limit) if limit > 0 && count >= limit => {
-                Err(ErrorCode::MaximumStreamsLimit.into())
-            }
+            Ok(limit) if limit > 0 && count >= limit => Err(ErrorCode::MaximumStreamsLimit.into()),
             _ => Ok(()),
         }
     }
@@ -519,14 +525,16 @@ impl JetStream {
             let filter = asked.subjects_filter.as_bytes();
             let offset = u64::try_from(asked.offset).unwrap_or(0);
             let mut subjects = BTreeMap::new();
-            stream.log().for_each_subject_from(filter, b"", |subject, state| {
-                if paging.total >= offset && subjects.len() < SUBJECTS_PAGE {
-                    let subject = String::from_utf8_lossy(subject).into_owned();
-                    subjects.insert(subject, state.count);
-                }
-                paging.total += 1;
-                ControlFlow::Continue(())
-            });
+            stream
+                .log()
+                .for_each_subject_from(filter, b"", |subject, state| {
+                    if paging.total >= offset && subjects.len() < SUBJECTS_PAGE {
+                        let subject = String::from_utf8_lossy(subject).into_owned();
+                        subjects.insert(subject, state.count);
+                    }
+                    paging.total += 1;
+                    ControlFlow::Continue(())
+                });
             if paging.total > 0 {
                 paging.offset = offset;
                 paging.limit = SUBJECTS_PAGE;
@@ -554,8 +562,10 @@ impl JetStream {
             .and_then(|slot| self.entries.get(slot as usize)?.as_deref())
             .filter(|entry| entry.phase() == Phase::Failed);
         match failed {
-            Some(entry) => Err(ErrorCode::StreamOfflineReason
-                .with(entry.problem.as_deref().unwrap_or_default())),
+            Some(entry) => {
+                Err(ErrorCode::StreamOfflineReason
+                    .with(entry.problem.as_deref().unwrap_or_default()))
+            }
             None => Err(ErrorCode::StreamNotFound.into()),
         }
     }

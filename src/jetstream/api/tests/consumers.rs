@@ -19,13 +19,22 @@ fn error(response: &str, code: u16, number: u16, text: &str) -> String {
 fn consumers_are_made_in_three_forms() {
     on_cores(|cluster| {
         stream(cluster);
-        let refused = |code, number, text: &str| error("consumer_create_response", code, number, text);
+        let refused =
+            |code, number, text: &str| error("consumer_create_response", code, number, text);
         let named = format!(
             r#"{{"type":"%.consumer_create_response","stream_name":"S","name":"c","created":"TIME","config":{{"name":"c",{EPHEMERAL}}},"delivered":{{"consumer_seq":0,"stream_seq":0}},"ack_floor":{{"consumer_seq":0,"stream_seq":0}},"num_ack_pending":0,"num_redelivered":0,"num_waiting":0,"num_pending":5,"ts":"TIME"}}"#
         );
         for (subject, body, expected) in [
-            ("S", "", refused(400, 10_056, "stream name in subject does not match request")),
-            ("S", "{", refused(400, 10_025, "invalid JSON: unexpected EOF")),
+            (
+                "S",
+                "",
+                refused(400, 10_056, "stream name in subject does not match request"),
+            ),
+            (
+                "S",
+                "{",
+                refused(400, 10_025, "invalid JSON: unexpected EOF"),
+            ),
             (
                 "S",
                 r#"{"stream_name":"S","config":{"x":1}}"#,
@@ -50,7 +59,11 @@ fn consumers_are_made_in_three_forms() {
                     "consumer name in subject does not match durable name in request",
                 ),
             ),
-            ("S.c", r#"{"stream_name":"S","config":{"name":"d"}}"#, named.clone()),
+            (
+                "S.c",
+                r#"{"stream_name":"S","config":{"name":"d"}}"#,
+                named.clone(),
+            ),
             (
                 "S.c.s.1",
                 r#"{"stream_name":"S","config":{"name":"c","filter_subject":"s.2"}}"#,
@@ -94,7 +107,10 @@ fn consumers_are_made_in_three_forms() {
                 refused(400, 10_149, "consumer does not exist"),
             ),
         ] {
-            expect(cluster, &[(&format!("CONSUMER.CREATE.{subject}"), body, &expected)]);
+            expect(
+                cluster,
+                &[(&format!("CONSUMER.CREATE.{subject}"), body, &expected)],
+            );
         }
         expect(
             cluster,
@@ -151,7 +167,12 @@ fn consumers_are_made_in_three_forms() {
                 (
                     "CONSUMER.DELETE.S.c",
                     "",
-                    &error("consumer_delete_response", 404, 10_014, "consumer not found"),
+                    &error(
+                        "consumer_delete_response",
+                        404,
+                        10_014,
+                        "consumer not found",
+                    ),
                 ),
             ],
         );
@@ -164,7 +185,10 @@ fn consumers_are_made_in_three_forms() {
 fn consumers_are_paused_reset_and_unpinned() {
     on_cores(|cluster| {
         stream(cluster);
-        cluster.api("CONSUMER.CREATE.S.c", r#"{"stream_name":"S","config":{"durable_name":"c"}}"#);
+        cluster.api(
+            "CONSUMER.CREATE.S.c",
+            r#"{"stream_name":"S","config":{"durable_name":"c"}}"#,
+        );
         expect(
             cluster,
             &[
@@ -217,10 +241,20 @@ fn consumers_are_paused_reset_and_unpinned() {
                 ("CONSUMER.RESET.S.z", "", ""),
             ],
         );
-        let paused = cluster.api("CONSUMER.PAUSE.S.c", r#"{"pause_until":"2099-01-01T00:00:00Z"}"#);
-        assert!(paused.contains(r#""paused":true,"pause_until":"2099-01-01T00:00:00Z","pause_remaining":"#));
+        let paused = cluster.api(
+            "CONSUMER.PAUSE.S.c",
+            r#"{"pause_until":"2099-01-01T00:00:00Z"}"#,
+        );
+        assert!(
+            paused.contains(
+                r#""paused":true,"pause_until":"2099-01-01T00:00:00Z","pause_remaining":"#
+            )
+        );
         let reset = cluster.api("CONSUMER.RESET.S.c", r#"{"seq":3}"#);
-        assert!(reset.contains(r#""num_pending":3,"#) && reset.ends_with(r#""reset_seq":3}"#), "{reset}");
+        assert!(
+            reset.contains(r#""num_pending":3,"#) && reset.ends_with(r#""reset_seq":3}"#),
+            "{reset}"
+        );
     });
 }
 
@@ -246,10 +280,16 @@ fn a_message_is_pulled_and_acknowledged() {
         assert_eq!(info["num_ack_pending"], 1);
         assert_eq!(info["num_pending"], 3);
         let missing = cluster.request_all("$JS.API.CONSUMER.MSG.NEXT.S.z", "", b"");
-        assert_eq!(missing, ["NATS/1.0 503|Nats-Subject: $JS.API.CONSUMER.MSG.NEXT.S.z||"]);
+        assert_eq!(
+            missing,
+            ["NATS/1.0 503|Nats-Subject: $JS.API.CONSUMER.MSG.NEXT.S.z||"]
+        );
         cluster.api("CONSUMER.DELETE.S.c", "");
         let gone = cluster.request_all("$JS.API.CONSUMER.MSG.NEXT.S.c", "", b"");
-        assert_eq!(gone, ["NATS/1.0 503|Nats-Subject: $JS.API.CONSUMER.MSG.NEXT.S.c||"]);
+        assert_eq!(
+            gone,
+            ["NATS/1.0 503|Nats-Subject: $JS.API.CONSUMER.MSG.NEXT.S.c||"]
+        );
     });
 }
 
@@ -292,12 +332,18 @@ fn durable_consumers_survive_a_restart() {
 fn ephemeral_consumers_go_when_nobody_uses_them() {
     on_cores(|cluster| {
         stream(cluster);
-        cluster.api("CONSUMER.CREATE.S.c", r#"{"stream_name":"S","config":{"name":"c"}}"#);
+        cluster.api(
+            "CONSUMER.CREATE.S.c",
+            r#"{"stream_name":"S","config":{"name":"c"}}"#,
+        );
         cluster.subscribe("$JS.EVENT.>");
         cluster.wait(6_000_000_000);
         let events = cluster.received();
         assert_eq!(events.len(), 1, "{events:?}");
-        assert_eq!(events[0].subject, b"$JS.EVENT.ADVISORY.CONSUMER.DELETED.S.c");
+        assert_eq!(
+            events[0].subject,
+            b"$JS.EVENT.ADVISORY.CONSUMER.DELETED.S.c"
+        );
         let info = cluster.api("CONSUMER.INFO.S.c", "");
         assert!(info.contains("10014"), "{info}");
     });

@@ -46,9 +46,11 @@ fn batch(cluster: &mut Cluster, body: &str) -> (Vec<(u64, u64, u64)>, String) {
 fn one_message_is_got() {
     on_cores(|cluster| {
         filled(cluster);
-        let first = "NATS/1.0|Nats-Stream: S|Nats-Subject: s.0|Nats-Sequence: 1|Nats-Time-Stamp: TIME||x";
+        let first =
+            "NATS/1.0|Nats-Stream: S|Nats-Subject: s.0|Nats-Sequence: 1|Nats-Time-Stamp: TIME||x";
         let sixth = "NATS/1.0|A: b|Nats-Stream: S|Nats-Subject: s.1|Nats-Sequence: 6|Nats-Time-Stamp: TIME||hdr";
-        let second = "NATS/1.0|Nats-Stream: S|Nats-Subject: s.1|Nats-Sequence: 2|Nats-Time-Stamp: TIME||x";
+        let second =
+            "NATS/1.0|Nats-Stream: S|Nats-Subject: s.1|Nats-Sequence: 2|Nats-Time-Stamp: TIME||x";
         for (body, expected) in [
             ("", EMPTY),
             ("null", EMPTY),
@@ -126,11 +128,29 @@ fn batches_count_down() {
             )
         );
         // A message counts with its subject: four bytes here.
-        assert_eq!(batch(cluster, r#"{"batch":9,"seq":1,"max_bytes":4}"#).0.len(), 1);
-        assert_eq!(batch(cluster, r#"{"batch":9,"seq":1,"max_bytes":5}"#).0.len(), 2);
         assert_eq!(
-            get(cluster, "", r#"{"next_by_subj":"s.1","batch":2,"no_hdr":true}"#),
-            ["x", "hdr", "NATS/1.0 204 EOB|Nats-Num-Pending: 2|Nats-Last-Sequence: 6||"]
+            batch(cluster, r#"{"batch":9,"seq":1,"max_bytes":4}"#)
+                .0
+                .len(),
+            1
+        );
+        assert_eq!(
+            batch(cluster, r#"{"batch":9,"seq":1,"max_bytes":5}"#)
+                .0
+                .len(),
+            2
+        );
+        assert_eq!(
+            get(
+                cluster,
+                "",
+                r#"{"next_by_subj":"s.1","batch":2,"no_hdr":true}"#
+            ),
+            [
+                "x",
+                "hdr",
+                "NATS/1.0 204 EOB|Nats-Num-Pending: 2|Nats-Last-Sequence: 6||"
+            ]
         );
     });
 }

@@ -18,8 +18,16 @@ fn streams_are_made_changed_and_removed() {
         expect(
             cluster,
             &[
-                ("STREAM.CREATE.S", r#"{"name":"S","subjects":["s.>"]}"#, &created),
-                ("STREAM.CREATE.S", r#"{"name":"S","subjects":["s.>"]}"#, &created),
+                (
+                    "STREAM.CREATE.S",
+                    r#"{"name":"S","subjects":["s.>"]}"#,
+                    &created,
+                ),
+                (
+                    "STREAM.CREATE.S",
+                    r#"{"name":"S","subjects":["s.>"]}"#,
+                    &created,
+                ),
                 (
                     "STREAM.CREATE.S",
                     r#"{"name":"S","subjects":["t.>"]}"#,
@@ -45,7 +53,11 @@ fn streams_are_made_changed_and_removed() {
                     r#"{"name":"T","num_replicas":3}"#,
                     r#"{"type":"%.stream_create_response","error":{"code":500,"err_code":10074,"description":"replicas \u003e 1 not supported in non-clustered mode"}}"#,
                 ),
-                ("STREAM.UPDATE.S", r#"{"name":"S","subjects":["s.>","u"]}"#, &updated),
+                (
+                    "STREAM.UPDATE.S",
+                    r#"{"name":"S","subjects":["s.>","u"]}"#,
+                    &updated,
+                ),
                 (
                     "STREAM.UPDATE.T",
                     r#"{"name":"T"}"#,
@@ -83,7 +95,11 @@ fn streams_are_made_changed_and_removed() {
                     "",
                     r#"{"type":"%.stream_leader_stepdown_response","error":{"code":503,"err_code":10010,"description":"JetStream clustering support required"}}"#,
                 ),
-                ("STREAM.CREATE.S", r#"{"name":"S","subjects":["s.>"]}"#, &created),
+                (
+                    "STREAM.CREATE.S",
+                    r#"{"name":"S","subjects":["s.>"]}"#,
+                    &created,
+                ),
             ],
         );
         // Nobody is there for what the deleted stream stored.
@@ -178,11 +194,20 @@ fn account_info_counts_requests_and_errors() {
             )
         };
         let empty = r#""memory":0,"storage":0,"reserved_memory":0,"reserved_storage":0,"streams":0,"consumers":0"#;
-        expect(cluster, &[("INFO", "", &info(empty, 0, 0)), ("INFO", "x", &info(empty, 1, 0))]);
+        expect(
+            cluster,
+            &[
+                ("INFO", "", &info(empty, 0, 0)),
+                ("INFO", "x", &info(empty, 1, 0)),
+            ],
+        );
         cluster.api("STREAM.CREATE.A", r#"{"name":"A","max_bytes":1000}"#);
         cluster.api("STREAM.CREATE.B", r#"{"name":"B","storage":"memory"}"#);
         cluster.api("STREAM.INFO.Z", "");
-        cluster.api("CONSUMER.CREATE.A.c", r#"{"stream_name":"A","config":{"durable_name":"c"}}"#);
+        cluster.api(
+            "CONSUMER.CREATE.A.c",
+            r#"{"stream_name":"A","config":{"durable_name":"c"}}"#,
+        );
         cluster.publish("A", "", "", b"hello");
         cluster.publish("B", "", "", b"hello");
         let used = r#""memory":36,"storage":36,"reserved_memory":0,"reserved_storage":1000,"streams":2,"consumers":1"#;
@@ -198,12 +223,17 @@ fn required_levels_are_compared() {
     on_cores(|cluster| {
         let level = |cluster: &mut Cluster, level: &str| {
             let header = format!("NATS/1.0\r\nNats-Required-Api-Level: {level}\r\n\r\n");
-            cluster.request_all("$JS.API.STREAM.NAMES", &header, b"").remove(0)
+            cluster
+                .request_all("$JS.API.STREAM.NAMES", &header, b"")
+                .remove(0)
         };
         assert!(!level(cluster, "5").contains("error"));
         for above in ["6", "x"] {
             let answer = level(cluster, above);
-            assert!(answer.contains(r#""code":412,"err_code":10185"#), "{answer}");
+            assert!(
+                answer.contains(r#""code":412,"err_code":10185"#),
+                "{answer}"
+            );
         }
     });
 }
@@ -252,11 +282,18 @@ fn advisories_precede_the_response_and_the_audit_follows() {
         let received = cluster.received();
         assert_eq!(
             subjects(&received),
-            ["$JS.EVENT.ADVISORY.STREAM.CREATED.S", "reply", "$JS.EVENT.ADVISORY.API"]
+            [
+                "$JS.EVENT.ADVISORY.STREAM.CREATED.S",
+                "reply",
+                "$JS.EVENT.ADVISORY.API"
+            ]
         );
         let advisory = masked(&received[0].text());
         let advisory: serde_json::Value = serde_json::from_str(&advisory).unwrap();
-        assert_eq!(advisory["type"], "io.nats.jetstream.advisory.v1.stream_action");
+        assert_eq!(
+            advisory["type"],
+            "io.nats.jetstream.advisory.v1.stream_action"
+        );
         assert_eq!(advisory["action"], "create");
         assert_eq!(advisory["id"].as_str().unwrap().len(), 22);
         let audit: serde_json::Value = serde_json::from_str(&received[2].text()).unwrap();
@@ -266,7 +303,11 @@ fn advisories_precede_the_response_and_the_audit_follows() {
         cluster.publish("$JS.API.CONSUMER.CREATE.S.c", "reply", "", create);
         assert_eq!(
             subjects(&cluster.received()),
-            ["$JS.EVENT.ADVISORY.CONSUMER.CREATED.S.c", "reply", "$JS.EVENT.ADVISORY.API"]
+            [
+                "$JS.EVENT.ADVISORY.CONSUMER.CREATED.S.c",
+                "reply",
+                "$JS.EVENT.ADVISORY.API"
+            ]
         );
         cluster.publish("$JS.API.STREAM.DELETE.S", "reply", "", b"");
         assert_eq!(
@@ -301,7 +342,9 @@ fn a_flood_of_requests_is_dropped() {
         })
         .collect();
     assert_eq!(dropped, [10, 10]);
-    let answers = received.iter().filter(|message| message.subject == b"reply");
+    let answers = received
+        .iter()
+        .filter(|message| message.subject == b"reply");
     assert_eq!(answers.count(), 5);
 }
 
@@ -313,7 +356,11 @@ fn a_domain_is_another_way_to_the_same_api() {
     };
     let mut cluster = Cluster::new(2, &settings, Files::default());
     let answer = cluster
-        .request_all("$JS.hub.API.STREAM.CREATE.S", "", br#"{"name":"S","subjects":["s"]}"#)
+        .request_all(
+            "$JS.hub.API.STREAM.CREATE.S",
+            "",
+            br#"{"name":"S","subjects":["s"]}"#,
+        )
         .remove(0);
     assert!(answer.contains(r#","domain":"hub","#), "{answer}");
     let answers = cluster.request_all("$JS.hub.API.CONSUMER.MSG.NEXT.S.c", "", b"");
