@@ -5,3 +5,4 @@ mod bounds;
 mod cluster;
 mod counting;
 mod steady;
+mod stream;

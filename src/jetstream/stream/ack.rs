@@ -87,10 +87,6 @@ impl WaitingAcks {
         self.waiting.is_empty()
     }
 
-    pub fn len(&self) -> usize {
-        self.waiting.len()
-    }
-
     /// Adds an acknowledgement of `sequence`.
     pub fn push(&mut self, mark: Mark, sequence: u64, reply: &[u8], extra: &[u8]) {
         self.add(mark, sequence, reply, extra, Kind::Ack);

@@ -35,12 +35,8 @@ impl OwnedMessage {
     }
 
     /// Bytes of its memory.
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.text.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.text.is_empty()
     }
 
     pub fn view(&self) -> Incoming<'_> {
@@ -74,23 +70,23 @@ impl Backlog {
     /// Adds a message; false if there is no room.
     pub fn push(&mut self, message: &Incoming<'_>, max_messages: usize, max_bytes: usize) -> bool {
         let message = OwnedMessage::new(message);
-        if self.messages.len() >= max_messages || self.bytes + message.len() > max_bytes {
+        if self.messages.len() >= max_messages || self.bytes + message.bytes() > max_bytes {
             return false;
         }
-        self.bytes += message.len();
+        self.bytes += message.bytes();
         self.messages.push_back(message);
         true
     }
 
     pub fn pop(&mut self) -> Option<OwnedMessage> {
         let message = self.messages.pop_front()?;
-        self.bytes -= message.len();
+        self.bytes -= message.bytes();
         Some(message)
     }
 
     /// Gives back a message that was popped.
     pub fn unpop(&mut self, message: OwnedMessage) {
-        self.bytes += message.len();
+        self.bytes += message.bytes();
         self.messages.push_front(message);
     }
 }

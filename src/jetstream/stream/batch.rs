@@ -18,6 +18,7 @@ pub const BATCH_ID_MAX: usize = 64;
 #[derive(Debug)]
 struct Batch {
     messages: Vec<OwnedMessage>,
+    bytes: usize,
     /// Monotonic clock, in nanoseconds.
     deadline: u64,
 }
@@ -26,20 +27,14 @@ struct Batch {
 #[derive(Debug, Default)]
 pub struct Batches {
     by_id: BTreeMap<Vec<u8>, Batch>,
+    /// Of all messages held.
+    bytes: usize,
 }
 
 impl Batches {
     /// When the next batch is given up, in nanoseconds of the monotonic clock.
     pub fn next_deadline(&self) -> Option<u64> {
         self.by_id.values().map(|batch| batch.deadline).min()
-    }
-
-    pub fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
     }
 }
 
@@ -87,15 +82,23 @@ impl Stream {
         if let Some(batch) = self.batches.by_id.get_mut(id) {
             batch.deadline = cx.bus.now().mono_ns + cx.settings.limits.batch_timeout_ns;
             if commit != Some(Commit::Before) {
-                batch.messages.push(OwnedMessage::new(&Incoming {
+                let message = OwnedMessage::new(&Incoming {
                     account: self.account,
                     subject: publish.subject,
                     reply: publish.reply,
                     header: publish.header,
                     payload: publish.payload,
                     origin: 0,
-                }));
+                });
+                batch.bytes += message.bytes();
+                self.batches.bytes += message.bytes();
+                batch.messages.push(message);
             }
+        }
+        // nats-server bounds the number of messages only; memory is bounded as well here.
+        if self.batches.bytes > cx.settings.max_buffered_bytes {
+            self.abandon(cx, id, Some(AbandonReason::Large));
+            return Err(ErrorCode::AtomicPublishTooManyInflight.into());
         }
         match commit {
             None => {
@@ -127,13 +130,14 @@ impl Stream {
             return Err(ErrorCode::AtomicPublishIncomplete.into());
         }
         if known.is_none() {
-            if self.batches.len() >= cx.settings.limits.batches_per_stream
+            if self.batches.by_id.len() >= cx.settings.limits.batches_per_stream
                 || !cx.usage.begin_batch()
             {
                 return Err(ErrorCode::AtomicPublishTooManyInflight.into());
             }
             let batch = Batch {
                 messages: Vec::new(),
+                bytes: 0,
                 deadline: u64::MAX,
             };
             self.batches.by_id.insert(id.to_vec(), batch);
@@ -143,10 +147,14 @@ impl Stream {
 
     /// Gives up a batch, and tells so for a reason.
     fn abandon(&mut self, cx: &mut Context<'_>, id: &[u8], reason: Option<AbandonReason>) {
-        let was_there = self.batches.by_id.remove(id).is_some();
-        if was_there {
-            cx.usage.end_batch();
-        }
+        let was_there = match self.batches.by_id.remove(id) {
+            Some(batch) => {
+                self.batches.bytes -= batch.bytes;
+                cx.usage.end_batch();
+                true
+            }
+            None => false,
+        };
         let tells = was_there || reason == Some(AbandonReason::Incomplete);
         if let Some(reason) = reason.filter(|_| tells) {
             self.events.push(StreamEvent::BatchAbandoned {
@@ -175,6 +183,7 @@ impl Stream {
         while self.batches.by_id.pop_first().is_some() {
             cx.usage.end_batch();
         }
+        self.batches.bytes = 0;
     }
 
     fn commit_batch(
@@ -187,6 +196,7 @@ impl Stream {
         let Some(batch) = self.batches.by_id.remove(id) else {
             return Err(ErrorCode::AtomicPublishIncomplete.into());
         };
+        self.batches.bytes -= batch.bytes;
         cx.usage.end_batch();
         let checked = self.check_batch(cx, &batch)?;
         let count = batch.messages.len();
@@ -299,14 +309,17 @@ impl Stream {
         } else if of.is_some() {
             return Err(ErrorCode::StreamExpectedLastSequencePerSubjectInvalid.into());
         }
-        let schedule = self.check_schedule(cx, message.subject, headers)?;
+        let schedule = self.check_schedule(cx, message.subject, message.header, headers)?;
         if let Some(id) = headers.msg_id {
             let now = cx.bus.now().unix_ns;
             if !seen.ids.insert(id.to_vec()) || self.derived.window.find(id, now).is_some() {
                 return Err(ErrorCode::AtomicPublishContainsDuplicateMessage.into());
             }
         }
-        let rollup = self.check_rollup(headers)?;
+        let rollup = match schedule {
+            Some(_) => Some(Rollup::Subject),
+            None => self.check_rollup(headers)?,
+        };
         match rollup {
             Some(Rollup::Subject) if seen.subjects.contains(message.subject) => {
                 return Err(ErrorCode::StreamRollup.with("batch rollup sub invalid"));

@@ -12,9 +12,10 @@ use super::event::StreamEvent;
 use super::fast_batch::FastBatches;
 use super::follow::Followers;
 use super::republish::Republisher;
+use super::schedule::Schedules;
 use crate::broker::Now;
 use crate::jetstream::bus::{Bus, Incoming, Kind, Token};
-use crate::store::{Completed, Log, LogState, Mark};
+use crate::store::{Completed, Log, Mark};
 use crate::subject::Transform;
 
 /// What names a stream and makes it.
@@ -61,6 +62,7 @@ pub struct Stream {
     pub(super) age_from: u64,
     /// Schedules that are due and wait for their messages to be read.
     pub(super) due_schedules: VecDeque<u64>,
+    pub(super) schedules: Schedules,
     /// From where on messages may have lost the last consumer that needed them.
     pub(super) interest_check: Option<u64>,
     /// Subjects that are subscribed to.
@@ -103,6 +105,7 @@ impl Stream {
             followers: Followers::default(),
             age_from: 0,
             due_schedules: VecDeque::new(),
+            schedules: Schedules::default(),
             interest_check: None,
             listening: Vec::new(),
             events: Vec::new(),
@@ -279,6 +282,7 @@ impl Stream {
         self.expire(cx);
         self.fire_schedules(cx);
         self.expire_batches(cx);
+        self.expire_fast_batches(cx);
         self.tick_followers(cx);
     }
 
@@ -318,6 +322,7 @@ impl Stream {
         let bytes = self.log.state().bytes as i64;
         cx.usage.used(self.config.storage, -bytes);
         self.drop_batches(cx);
+        self.drop_fast_batches(cx);
         self.waiting.clear();
         self.log.destroy(cx.disk);
     }
@@ -328,10 +333,6 @@ impl Stream {
             cx.bus.unsubscribe(self.account, subject.as_bytes(), token);
         }
         self.unfollow(cx);
-    }
-
-    pub(super) fn log_state(&self) -> LogState {
-        self.log.state()
     }
 
     /// Marks the log's state now, to be reached before an acknowledgement.

@@ -44,10 +44,6 @@ impl DuplicateWindow {
         self.by_time.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.by_time.is_empty()
-    }
-
     /// The sequence under which `id` was stored within the window.
     pub fn find(&mut self, id: &[u8], now_unix_ns: i64) -> Option<u64> {
         self.expire(now_unix_ns);
@@ -82,18 +78,6 @@ impl DuplicateWindow {
         }
     }
 
-    /// When the oldest id leaves the window, in nanoseconds since 1970.
-    pub fn next_expiry(&self) -> Option<i64> {
-        let oldest = self.by_time.front()?;
-        Some(oldest.unix_ns.saturating_add(self.window))
-    }
-
-    /// Forgets all.
-    pub fn clear(&mut self) {
-        self.by_id.clear();
-        self.by_time.clear();
-    }
-
     /// All ids in the window, oldest first: id, sequence, time.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], u64, i64)> {
         self.by_time
@@ -115,9 +99,8 @@ mod tests {
         assert_eq!(window.find(b"a", 99), Some(1));
         assert_eq!(window.find(b"a", 100), None);
         assert_eq!(window.find(b"b", 149), Some(2));
-        assert_eq!(window.next_expiry(), Some(150));
         window.set_window(10, 149);
-        assert!(window.is_empty());
+        assert_eq!(window.len(), 0);
         window.set_window(0, 149);
         window.insert(b"c", 3, 149);
         assert_eq!(window.find(b"c", 149), None);

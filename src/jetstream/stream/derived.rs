@@ -160,6 +160,8 @@ impl Replay for Derived {
             self.note_plain();
         } else {
             let headers = PublishHeaders::parse(message.header);
+            // So that a long log does not fill the window with ids that have left it.
+            self.window.expire(message.unix_ns);
             self.note(message.sequence, message.unix_ns, &headers);
         }
     }

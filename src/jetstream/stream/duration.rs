@@ -163,7 +163,7 @@ mod tests {
             ("1.s", Some(NANOS)),
             ("0", Some(0)),
             ("100ms", Some(100_000_000)),
-            ("2540400h", None),
+            ("2562048h", None),
             ("1", None),
             ("", None),
             ("s", None),

@@ -5,8 +5,9 @@ use super::context::Context;
 use super::duration::TimeToLive;
 use super::headers::PublishHeaders;
 use super::publish::Rollup;
+use super::schedule::earlier;
 use crate::jetstream::error::{ApiError, ErrorCode};
-use crate::store::{AppendError, NewMessage, Removal, Removed, WakeKind, accounted};
+use crate::store::{AppendError, NewMessage, Removal, Removed, accounted};
 
 /// A message to store.
 #[derive(Clone, Copy, Debug)]
@@ -34,10 +35,7 @@ impl Stream {
         record: &Record<'_>,
     ) -> Result<u64, AppendError> {
         let expires = record.ttl.and_then(|ttl| ttl.end(record.unix_ns));
-        let wake = match record.due {
-            Some(due) => Some((WakeKind::Schedule, due)),
-            None => expires.map(|end| (WakeKind::Expire, end)),
-        };
+        let wake = earlier(record.due, expires);
         let previous = match &self.republisher {
             Some(_) => (self.log.find_subject(record.subject)).map_or(0, |state| state.last),
             None => 0,
@@ -148,6 +146,7 @@ impl Stream {
         for set in [&mut self.derived.never, &mut self.derived.markers] {
             *set = set.split_off(&first);
         }
+        self.schedules.forget_below(first);
         cx.consumers.purged(&self.log);
     }
 
@@ -184,6 +183,7 @@ impl Stream {
         cx.usage
             .used(self.config.storage, -(removed.meta.size as i64));
         self.derived.forget(sequence);
+        self.schedules.forget(sequence);
         Some(removed)
     }
 }

@@ -138,6 +138,9 @@ impl Stream {
         if !self.config.allow_atomic || self.config.sealed {
             self.drop_batches(cx);
         }
+        if !self.config.allow_batched || self.config.sealed {
+            self.drop_fast_batches(cx);
+        }
         if self.started {
             self.enforce_limits(cx);
             self.expire(cx);

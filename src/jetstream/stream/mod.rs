@@ -18,7 +18,7 @@
 //! | `schedule`, `cron` | messages that are published later, and again |
 //! | `counter`, `duration`, `source_header`, `quoted` | values in headers and bodies |
 //! | `republish` | copies on other subjects |
-//! | `follow` | mirrors and sources |
+//! | `follow`, `follow_message` | mirrors and sources |
 //! | `context`, `event` | what the stream is given, and what it tells |
 
 mod ack;
@@ -28,6 +28,7 @@ pub mod config;
 pub mod context;
 mod core;
 mod counter;
+mod cron;
 mod dedup;
 mod derived;
 pub mod duration;
@@ -35,6 +36,7 @@ pub mod event;
 mod expire;
 mod fast_batch;
 mod follow;
+mod follow_message;
 mod headers;
 pub mod info;
 mod limits;

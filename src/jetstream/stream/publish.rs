@@ -5,6 +5,7 @@ use super::config::Retention;
 use super::context::{Context, Room};
 use super::counter::Counter;
 use super::duration::{TimeToLive, push_duration};
+use super::fast_batch;
 use super::headers::{self, PublishHeaders, name};
 use super::limits::Record;
 use super::schedule::Schedule;
@@ -55,6 +56,9 @@ pub(super) struct Checked {
     pub schedule: Option<Schedule>,
 }
 
+/// The value of a counter, and what its last message says of the origins it is summed from.
+type CounterState = (Counter, Option<Vec<u8>>);
+
 /// Why a message is not stored.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -78,10 +82,9 @@ impl From<ErrorCode> for Stop {
 impl Stream {
     /// A message on one of the stream's subjects.
     pub fn publish(&mut self, cx: &mut Context<'_>, message: &Incoming<'_>) {
-        if self.started && self.backlog.is_empty() {
-            if self.ingest(cx, message) == Progress::Done {
-                return;
-            }
+        let may_go = self.started && self.backlog.is_empty();
+        if may_go && self.ingest(cx, message) == Progress::Done {
+            return;
         }
         let settings = cx.settings;
         let queued = self.backlog.push(
@@ -105,7 +108,7 @@ impl Stream {
     }
 
     fn ingest(&mut self, cx: &mut Context<'_>, message: &Incoming<'_>) -> Progress {
-        if message.reply.ends_with(b".$FI") {
+        if message.reply.ends_with(fast_batch::SUFFIX) {
             return self.ingest_fast(cx, message);
         }
         match self.accept(cx, message) {
@@ -191,7 +194,7 @@ impl Stream {
         Ok(())
     }
 
-    fn check(
+    pub(super) fn check(
         &mut self,
         cx: &mut Context<'_>,
         publish: &Publish<'_>,
@@ -200,7 +203,7 @@ impl Stream {
         let increment = self.check_increment(headers, publish.payload)?;
         self.check_source(headers)?;
         self.check_expected(publish.subject, headers)?;
-        let schedule = self.check_schedule(cx, publish.subject, headers)?;
+        let schedule = self.check_schedule(cx, publish.subject, publish.header, headers)?;
         if let Some(id) = headers.msg_id
             && let Some(sequence) = self.derived.window.find(id, cx.bus.now().unix_ns)
         {
@@ -213,7 +216,11 @@ impl Stream {
             return Err(ErrorCode::StreamWrongLastMessageId.with(last).into());
         }
         Ok(Checked {
-            rollup: self.check_rollup(headers)?,
+            rollup: match schedule {
+                // A schedule takes the place of the one before.
+                Some(_) => Some(Rollup::Subject),
+                None => self.check_rollup(headers)?,
+            },
             ttl: self.check_ttl(headers)?,
             increment,
             schedule,
@@ -367,14 +374,25 @@ impl Stream {
             self.acknowledge(cx, publish.reply, sequence, b"");
             return Ok(Progress::Done);
         };
-        let Some(before) = self.counter_value(cx, publish.subject)? else {
+        let Some((before, sources)) = self.counter_value(cx, publish.subject)? else {
             return Ok(Progress::Wait);
         };
         let mut payload = b"{\"val\":\"".to_vec();
         before.plus(increment).push(&mut payload);
         payload.extend_from_slice(b"\"}");
+        let mut header = Vec::new();
+        if let Some(sources) = &sources {
+            let is_sources = |field: &[u8]| field == name::COUNTER_SOURCES.as_bytes();
+            blocks::strip(publish.header, is_sources, &mut header);
+            // A block in which a field was found ends in an empty line.
+            let _ = blocks::append(&mut header, name::COUNTER_SOURCES, sources);
+        }
         let counted = Publish {
             payload: &payload,
+            header: match sources {
+                Some(_) => &header,
+                None => publish.header,
+            },
             ..*publish
         };
         let sequence = self.commit_record(cx, &counted, headers, &checked)?;
@@ -385,25 +403,29 @@ impl Stream {
         Ok(Progress::Done)
     }
 
-    /// The value of a subject's counter; `None` while it is being read.
+    /// The value of a subject's counter and what is known of its origins; `None` while it is
+    /// being read.
     ///
     /// # Errors
     /// 10172: the last message is no counter.
-    pub(super) fn counter_value(
+    fn counter_value(
         &mut self,
         cx: &mut Context<'_>,
         subject: &[u8],
-    ) -> Result<Option<Counter>, ApiError> {
+    ) -> Result<Option<CounterState>, ApiError> {
         let Some(state) = self.log.find_subject(subject) else {
-            return Ok(Some(Counter::default()));
+            return Ok(Some((Counter::default(), None)));
         };
         match self.log.get(state.last, cx.disk) {
             Fetch::Message(stored) => match Counter::from_payload(stored.payload) {
-                Some(value) => Ok(Some(value)),
+                Some(value) => {
+                    let sources = blocks::get(stored.header, name::COUNTER_SOURCES.as_bytes());
+                    Ok(Some((value, sources.map(<[u8]>::to_vec))))
+                }
                 None => Err(ErrorCode::MessageCounterBroken.into()),
             },
             Fetch::Loading => Ok(None),
-            Fetch::Missing => Ok(Some(Counter::default())),
+            Fetch::Missing => Ok(Some((Counter::default(), None))),
             Fetch::Damaged => Err(ErrorCode::MessageCounterBroken.into()),
         }
     }
@@ -419,13 +441,20 @@ impl Stream {
         let mut header_buffer = std::mem::take(&mut self.scratch_header);
         header_buffer.clear();
         let mut ttl = checked.ttl;
-        let header = match self.raised_ttl(ttl) {
-            Some(seconds) => {
+        let header = match (self.raised_ttl(ttl), &checked.schedule) {
+            (Some(seconds), _) => {
                 ttl = Some(TimeToLive::Seconds(seconds));
                 rewrite_ttl(publish.header, seconds, &mut header_buffer);
                 &header_buffer
             }
-            None => publish.header,
+            (None, Some(_)) => {
+                let is_rollup = |field: &[u8]| field == name::ROLLUP.as_bytes();
+                blocks::strip(publish.header, is_rollup, &mut header_buffer);
+                // A block in which a field was found ends in an empty line.
+                let _ = blocks::append(&mut header_buffer, name::ROLLUP, b"sub");
+                &header_buffer
+            }
+            (None, None) => publish.header,
         };
         let record = Record {
             sequence: None,
@@ -439,11 +468,22 @@ impl Stream {
             due: checked.schedule.as_ref().map(|schedule| schedule.next),
         };
         let stored = self.try_store(cx, &record);
+        if let Ok(sequence) = stored {
+            if checked.schedule.is_some() {
+                self.arm(sequence);
+            } else if headers.scheduler.is_some() {
+                self.end_schedule(cx, headers);
+            }
+        }
         self.scratch_header = header_buffer;
         stored
     }
 
-    fn try_store(&mut self, cx: &mut Context<'_>, record: &Record<'_>) -> Result<u64, ApiError> {
+    pub(super) fn try_store(
+        &mut self,
+        cx: &mut Context<'_>,
+        record: &Record<'_>,
+    ) -> Result<u64, ApiError> {
         let size = accounted(
             record.subject.len(),
             record.header.len(),

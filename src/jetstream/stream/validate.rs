@@ -24,6 +24,9 @@ pub const SHORTEST_NS: i64 = 100_000_000;
 /// Shortest time to live of subject delete markers, in nanoseconds.
 pub const MARKER_TTL_MIN_NS: i64 = 1_000_000_000;
 
+/// Calls its argument with each subject.
+pub type VisitSubjects<'a> = dyn Fn(&mut dyn FnMut(&str)) + 'a;
+
 /// What a configuration is checked against.
 pub struct Surroundings<'a> {
     pub settings: &'a JetStreamSettings,
@@ -33,7 +36,7 @@ pub struct Surroundings<'a> {
     /// The configuration of another stream of the account.
     pub find: &'a dyn Fn(&str) -> Option<StreamConfig>,
     /// Subjects of all other streams of the account.
-    pub other_subjects: &'a dyn Fn(&mut dyn FnMut(&str)),
+    pub other_subjects: &'a VisitSubjects<'a>,
 }
 
 fn invalid(text: impl std::fmt::Display) -> ApiError {
@@ -398,7 +401,7 @@ fn check_republish(config: &StreamConfig) -> Result<(), ApiError> {
     }
     let (source, destination) = (&republish.src, &republish.dest);
     let is_cycle = (config.subjects.iter())
-        .any(|subject| is_subset(destination.as_bytes(), subject.as_bytes()));
+        .any(|subject| overlaps(destination.as_bytes(), subject.as_bytes()));
     if is_cycle {
         return Err(invalid(
             "stream configuration for republish destination forms a cycle",

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::support::{Bench, SECOND};
 
 fn error(number: u16, status: u16, text: &str, stream: &str) -> String {
@@ -5,6 +7,9 @@ fn error(number: u16, status: u16, text: &str, stream: &str) -> String {
         r#"{{"error":{{"code":{status},"err_code":{number},"description":"{text}"}},"stream":"{stream}","seq":0}}"#
     )
 }
+
+/// Subject, headers, answer.
+type Step = (&'static str, Vec<(&'static str, &'static str)>, String);
 
 /// Answers of nats-server 2.15.1, in the order in which they were asked for.
 #[test]
@@ -17,7 +22,7 @@ fn headers_are_checked_as_nats_server_does() {
     let last_subject = "Nats-Expected-Last-Subject-Sequence";
     let last_subject_of = "Nats-Expected-Last-Subject-Sequence-Subject";
     bench.store("a.1", 1);
-    let steps: Vec<(&str, Vec<(&str, &str)>, String)> = vec![
+    let steps: Vec<Step> = vec![
         ("a.1", vec![("Nats-Msg-Id", "m1")], ok(2)),
         (
             "a.1",
@@ -331,4 +336,45 @@ fn account_limits_hold() {
         error(10002, 400, "resource limits exceeded for account", "A")
     );
     bench.check();
+}
+
+proptest! {
+    /// Sequences go up by one, in the order of the publishes; what has an id that was stored
+    /// within the window is told its sequence and not stored again.
+    #[test]
+    fn order_and_duplicates_are_exact(
+        publishes in prop::collection::vec((0u8..5, 0u8..4, 0i64..900_000_000), 1..60),
+    ) {
+        const WINDOW: i64 = 2 * SECOND;
+        let mut bench = Bench::new(&format!(
+            r#""name":"A","subjects":["a.>"],"duplicate_window":{WINDOW}"#
+        ));
+        let mut stored: Vec<(String, Option<String>, i64)> = Vec::new();
+        let mut now = 0;
+        for (id, subject, wait) in publishes {
+            bench.pass(wait);
+            now += wait;
+            let subject = format!("a.{subject}");
+            let id = (id > 0).then(|| id.to_string());
+            let known = id.as_ref().and_then(|id| {
+                let same = |(_, other, at): &(String, Option<String>, i64)| {
+                    other.as_ref() == Some(id) && now - at < WINDOW
+                };
+                stored.iter().rposition(same)
+            });
+            let fields: Vec<_> = id.iter().map(|id| ("Nats-Msg-Id", id.as_str())).collect();
+            let answer = bench.publish(&subject, "x", &fields);
+            let expected = match known {
+                Some(at) => format!(r#"{{"stream":"A","seq":{},"duplicate": true}}"#, at + 1),
+                None => {
+                    stored.push((subject, id, now));
+                    format!(r#"{{"stream":"A","seq":{}}}"#, stored.len())
+                }
+            };
+            prop_assert_eq!(answer, expected);
+        }
+        let found: Vec<_> = bench.messages().into_iter().map(|m| (m.0, m.1)).collect();
+        let expected: Vec<_> = (1..).zip(stored.into_iter().map(|s| s.0)).collect();
+        prop_assert_eq!(found, expected);
+    }
 }
