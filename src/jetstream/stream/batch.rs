@@ -6,8 +6,8 @@ use super::Stream;
 use super::backlog::OwnedMessage;
 use super::context::Context;
 use super::event::{AbandonReason, StreamEvent};
-use super::headers::{self, PublishHeaders};
-use super::publish::{Checked, Progress, Publish, Rollup};
+use super::headers::{self, PublishHeaders, name};
+use super::publish::{Checked, CounterState, Progress, Publish, Rollup};
 use crate::jetstream::bus::{Incoming, Outgoing};
 use crate::jetstream::error::{ApiError, ErrorCode};
 use crate::protocol::headers as blocks;
@@ -193,17 +193,42 @@ impl Stream {
         commit: Commit,
         reply: &[u8],
     ) -> Result<Progress, ApiError> {
-        let Some(batch) = self.batches.by_id.remove(id) else {
+        let Some(mut batch) = self.batches.by_id.remove(id) else {
             return Err(ErrorCode::AtomicPublishIncomplete.into());
         };
         self.batches.bytes -= batch.bytes;
         cx.usage.end_batch();
         let checked = self.check_batch(cx, &batch)?;
+        let Some(mut counters) = self.batch_counters(cx, &batch, &checked)? else {
+            // The last message comes again when the counters are read.
+            if commit == Commit::This
+                && let Some(message) = batch.messages.pop()
+            {
+                batch.bytes -= message.bytes();
+            }
+            self.batches.bytes += batch.bytes;
+            cx.usage.begin_batch();
+            self.batches.by_id.insert(id.to_vec(), batch);
+            return Ok(Progress::Wait);
+        };
         let count = batch.messages.len();
         let mut last = 0;
         for (number, (message, checked)) in batch.messages.iter().zip(&checked).enumerate() {
             let view = message.view();
             let mut header = view.header.to_vec();
+            let mut payload = Vec::new();
+            if let (Some(increment), Some((value, sources))) =
+                (&checked.increment, counters.get_mut(view.subject))
+            {
+                *value = value.plus(increment);
+                payload.extend_from_slice(b"{\"val\":\"");
+                value.push(&mut payload);
+                payload.extend_from_slice(b"\"}");
+                if let Some(sources) = sources {
+                    // The block has the batch's id, so it ends in an empty line.
+                    let _ = blocks::append(&mut header, name::COUNTER_SOURCES, sources);
+                }
+            }
             if commit == Commit::Before && number + 1 == count {
                 // The block has the batch's id, so it ends in an empty line.
                 let _ = blocks::append(&mut header, "Nats-Batch-Commit", b"1");
@@ -212,7 +237,10 @@ impl Stream {
                 subject: view.subject,
                 reply: b"",
                 header: &header,
-                payload: view.payload,
+                payload: match checked.increment {
+                    Some(_) => &payload,
+                    None => view.payload,
+                },
             };
             let headers = PublishHeaders::parse(&header);
             last = self.commit_record(cx, &publish, &headers, checked)?;
@@ -222,6 +250,27 @@ impl Stream {
         extra.extend_from_slice(format!(",\"count\":{count}").as_bytes());
         self.acknowledge(cx, reply, last, &extra);
         Ok(Progress::Done)
+    }
+
+    /// The values that the batch's counters start from; `None` while they are being read.
+    fn batch_counters(
+        &mut self,
+        cx: &mut Context<'_>,
+        batch: &Batch,
+        checked: &[Checked],
+    ) -> Result<Option<BTreeMap<Vec<u8>, CounterState>>, ApiError> {
+        let mut counters = BTreeMap::new();
+        for (message, checked) in batch.messages.iter().zip(checked) {
+            let subject = message.view().subject;
+            if checked.increment.is_none() || counters.contains_key(subject) {
+                continue;
+            }
+            let Some(state) = self.counter_value(cx, subject)? else {
+                return Ok(None);
+            };
+            counters.insert(subject.to_vec(), state);
+        }
+        Ok(Some(counters))
     }
 
     /// Checks all messages of a batch against the stream and against each other.
@@ -263,7 +312,7 @@ impl Stream {
                 return full("maximum bytes exceeded");
             }
             for message in &batch.messages {
-                self.check_discard_new(message.view().subject, 0)?;
+                self.check_discard_new(message.view().subject, 0, None)?;
             }
         }
         self.check_room(cx, size)
@@ -281,10 +330,6 @@ impl Stream {
             return Err(ErrorCode::AtomicPublishUnsupportedHeader.with("Nats-Expected-Last-Msg-Id"));
         }
         let increment = self.check_increment(headers, message.payload)?;
-        if increment.is_some() {
-            // A counter's sum within a batch would need the batch's own sums.
-            return Err(ErrorCode::AtomicPublishUnsupportedHeader.with("Nats-Incr"));
-        }
         self.check_source(headers)?;
         self.check_expected_stream(headers)?;
         if let Some(digits) = headers.expected_last_sequence {
@@ -332,7 +377,7 @@ impl Stream {
         Ok(Checked {
             rollup,
             ttl: self.check_ttl(headers)?,
-            increment: None,
+            increment,
             schedule,
         })
     }

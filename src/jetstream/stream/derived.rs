@@ -45,7 +45,10 @@ impl Derived {
         self.last_msg_id.clear();
         if let Some(id) = headers.msg_id {
             self.last_msg_id.extend_from_slice(id);
-            self.window.insert(id, sequence, unix_ns);
+            // Ids are a matter between a publisher and the stream it publishes to.
+            if headers.stream_source.is_none() {
+                self.window.insert(id, sequence, unix_ns);
+            }
         }
         if headers
             .ttl
@@ -189,7 +192,7 @@ mod tests {
             b"NATS/1.0\r\nNats-TTL: never\r\n\r\n",
             b"",
             b"NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: 1s\r\n\r\n",
-            b"NATS/1.0\r\nNats-Stream-Source: ORIG 5 > > a.b\r\n\r\n",
+            b"NATS/1.0\r\nNats-Msg-Id: c\r\nNats-Stream-Source: ORIG 5 > > a.b\r\n\r\n",
             b"NATS/1.0\r\nNats-Msg-Id: b\r\n\r\n",
         ];
         let mut whole = Derived::new(1000, 1, true);
@@ -208,6 +211,7 @@ mod tests {
             }
             assert_eq!(second.encode(), whole.encode());
             assert_eq!(second.window.find(b"a", 6), Some(1));
+            assert_eq!(second.window.find(b"c", 6), None);
         }
         assert_eq!(whole.last_msg_id, b"b");
         assert!(whole.never.contains(&2) && whole.markers.contains(&4));

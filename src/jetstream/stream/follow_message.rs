@@ -188,7 +188,7 @@ impl Stream {
             record.header.len(),
             record.payload.len(),
         );
-        self.check_discard_new(record.subject, size)
+        self.check_discard_new(record.subject, size, None)
             .and_then(|()| self.check_room(cx, size))
             .map_err(|_| Refused::Later)?;
         let stored = self.store(cx, record).map_err(|_| Refused::Later)?;

@@ -74,7 +74,12 @@ impl Stream {
 
     /// # Errors
     /// 10077: a limit is reached, and new messages give way.
-    pub(super) fn check_discard_new(&self, subject: &[u8], size: u64) -> Result<(), ApiError> {
+    pub(super) fn check_discard_new(
+        &self,
+        subject: &[u8],
+        size: u64,
+        rollup: Option<Rollup>,
+    ) -> Result<(), ApiError> {
         if !self.discards_new() {
             return Ok(());
         }
@@ -84,7 +89,7 @@ impl Stream {
         let subject_full = limit(self.config.max_msgs_per_subject).is_some_and(|max| {
             (self.log.find_subject(subject)).is_some_and(|state| state.count >= max)
         });
-        if subject_full && self.config.discard_new_per_subject {
+        if subject_full && self.config.discard_new_per_subject && rollup.is_none() {
             return full("maximum messages per subject exceeded");
         }
         // A full subject gives up an old message for the new one: their number stays.

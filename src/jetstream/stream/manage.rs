@@ -3,8 +3,11 @@
 use super::Stream;
 use super::config::{Retention, StreamConfig};
 use super::context::Context;
+use super::duration::TimeToLive;
+use super::headers::PublishHeaders;
+use super::limits::Record;
 use crate::jetstream::error::{ApiError, ErrorCode};
-use crate::store::{Filter, FilterCursor, Removal};
+use crate::store::{AppendError, Filter, FilterCursor, Removal, Stored};
 
 /// Messages looked at in one call when consumers have gone or changed.
 const INTEREST_BUDGET: usize = 4096;
@@ -150,6 +153,33 @@ impl Stream {
                 self.consumers_changed();
             }
         }
+    }
+
+    /// Takes over a message of a snapshot under its sequence and time. Nothing is republished.
+    ///
+    /// # Errors
+    /// What the log refuses.
+    pub fn restore_message(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &Stored<'_>,
+    ) -> Result<(), AppendError> {
+        let headers = PublishHeaders::parse(message.header);
+        let record = Record {
+            sequence: Some(message.sequence),
+            unix_ns: message.unix_ns,
+            subject: message.subject,
+            header: message.header,
+            payload: message.payload,
+            headers: &headers,
+            ttl: headers.ttl.and_then(TimeToLive::parse),
+            rollup: None,
+            due: self.restored_schedule(&headers, message.unix_ns),
+        };
+        let republisher = self.republisher.take();
+        let stored = self.store(cx, &record);
+        self.republisher = republisher;
+        stored.map(|_| ())
     }
 
     /// A consumer is done with a message. Interest and work queue streams drop it if nobody else

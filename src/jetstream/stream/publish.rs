@@ -57,7 +57,7 @@ pub(super) struct Checked {
 }
 
 /// The value of a counter, and what its last message says of the origins it is summed from.
-type CounterState = (Counter, Option<Vec<u8>>);
+pub(super) type CounterState = (Counter, Option<Vec<u8>>);
 
 /// Why a message is not stored.
 #[derive(Debug)]
@@ -408,7 +408,7 @@ impl Stream {
     ///
     /// # Errors
     /// 10172: the last message is no counter.
-    fn counter_value(
+    pub(super) fn counter_value(
         &mut self,
         cx: &mut Context<'_>,
         subject: &[u8],
@@ -495,7 +495,7 @@ impl Stream {
         {
             return Ok(self.skip(record));
         }
-        self.check_discard_new(record.subject, size)?;
+        self.check_discard_new(record.subject, size, record.rollup)?;
         self.check_room(cx, size)?;
         self.store(cx, record)
             .map_err(|error| self.append_error(error))

@@ -141,10 +141,17 @@ impl Stream {
         let Some(next) = pattern.next(now) else {
             return Err(ErrorCode::MessageSchedulesPatternInvalid.into());
         };
-        if let Some(ttl) = headers.schedule_ttl
-            && (TimeToLive::parse(ttl).is_none() || !self.config.allow_msg_ttl)
-        {
-            return Err(ErrorCode::MessageSchedulesTtlInvalid.into());
+        if let Some(ttl) = headers.schedule_ttl {
+            if TimeToLive::parse(ttl).is_none() {
+                return Err(ErrorCode::MessageSchedulesTtlInvalid.into());
+            }
+            if !self.config.allow_msg_ttl {
+                return Err(ErrorCode::MessageTtlDisabled.into());
+            }
+        }
+        let is_sub = |value: &[u8]| value.eq_ignore_ascii_case(b"sub");
+        if !headers.schedule_rollup.is_none_or(is_sub) || !headers.rollup.is_none_or(is_sub) {
+            return Err(ErrorCode::MessageSchedulesRollupInvalid.into());
         }
         let target = headers.schedule_target.unwrap_or_default();
         if target == subject || !self.takes(target) {
@@ -154,10 +161,6 @@ impl Stream {
             && (source == subject || source == target || !self.takes(source))
         {
             return Err(ErrorCode::MessageSchedulesSourceInvalid.into());
-        }
-        let is_sub = |value: &[u8]| value.eq_ignore_ascii_case(b"sub");
-        if !headers.schedule_rollup.is_none_or(is_sub) || !headers.rollup.is_none_or(is_sub) {
-            return Err(ErrorCode::MessageSchedulesRollupInvalid.into());
         }
         Ok(Some(Schedule { next }))
     }
@@ -198,6 +201,19 @@ impl Stream {
         {
             self.remove(cx, state.last, Removal::Keep);
         }
+    }
+
+    /// When a schedule that comes from a snapshot is due.
+    pub(super) fn restored_schedule(
+        &self,
+        headers: &PublishHeaders<'_>,
+        unix_ns: i64,
+    ) -> Option<i64> {
+        let text = headers
+            .schedule
+            .filter(|_| self.config.allow_msg_schedules)?;
+        let pattern = Pattern::parse(text, headers.schedule_time_zone).ok()?;
+        pattern.next(unix_ns)
     }
 
     /// A schedule was stored.

@@ -250,3 +250,28 @@ fn limits_of_the_stream_hold_for_whole_batches() {
         committed(3, "j", 2)
     );
 }
+
+/// As on nats-server 2.15.1.
+#[test]
+fn counters_add_up_within_a_batch() {
+    let mut bench =
+        Bench::new(r#""name":"B","subjects":["b.>"],"allow_atomic":true,"allow_msg_counter":true"#);
+    bench.publish("b.1", "", &[("Nats-Incr", "5")]);
+    for (number, subject) in [("1", "b.1"), ("2", "b.2"), ("3", "b.1")] {
+        let fields = [
+            ("Nats-Batch-Id", "i"),
+            ("Nats-Batch-Sequence", number),
+            ("Nats-Incr", "2"),
+        ];
+        assert_eq!(bench.publish(subject, "", &fields), "");
+    }
+    let end = [
+        ("Nats-Batch-Id", "i"),
+        ("Nats-Batch-Sequence", "4"),
+        ("Nats-Batch-Commit", "eob"),
+    ];
+    assert_eq!(bench.publish("b.1", "", &end), committed(4, "i", 3));
+    let values: Vec<_> = bench.messages().into_iter().map(|m| m.3).collect();
+    let expected = ["5", "7", "2", "9"].map(|value| format!(r#"{{"val":"{value}"}}"#));
+    assert_eq!(values, expected);
+}

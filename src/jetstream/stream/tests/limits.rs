@@ -52,12 +52,18 @@ fn full_streams_that_discard_new_messages_say_so() {
     assert!(small.publish("l2.1", &long[..30], &[]).contains(&bytes));
 
     let mut subjects = Bench::new(
-        r#""name":"L3","subjects":["l3.>"],"max_msgs_per_subject":1,"discard":"new","discard_new_per_subject":true"#,
+        r#""name":"L3","subjects":["l3.>"],"max_msgs_per_subject":1,"discard":"new","discard_new_per_subject":true,"allow_rollup_hdrs":true"#,
     );
     subjects.store("l3.1", 1);
     let full = store_error("maximum messages per subject exceeded");
     assert!(subjects.publish("l3.1", "x", &[]).contains(&full));
     subjects.store("l3.2", 2);
+    let rollup = [("Nats-Rollup", "sub")];
+    assert!(
+        subjects
+            .publish("l3.1", "x", &rollup)
+            .contains(r#""seq":3"#)
+    );
 
     let mut both = Bench::new(
         r#""name":"L4","subjects":["l4.>"],"max_msgs_per_subject":1,"discard":"new","max_msgs":2"#,

@@ -1,5 +1,6 @@
-use super::support::Bench;
+use super::support::{Bench, START_NS};
 use crate::jetstream::stream::Purge;
+use crate::store::Stored;
 
 fn purge(bench: &mut Bench, sequence: u64, keep: u64, filter: &str) -> Result<u64, u16> {
     let purge = Purge {
@@ -154,4 +155,33 @@ fn a_new_stream_begins_where_it_is_told_to() {
         serde_json::to_string(&state).unwrap(),
         r#"{"messages":0,"bytes":0,"first_seq":0,"first_ts":"0001-01-01T00:00:00Z","last_seq":0,"last_ts":"0001-01-01T00:00:00Z","consumer_count":3}"#
     );
+}
+
+#[test]
+fn messages_of_a_snapshot_are_taken_over_as_they_were() {
+    let mut bench = Bench::new(
+        r#""name":"R","subjects":["r.>"],"allow_msg_ttl":true,"republish":{"src":">","dest":"rp.>"}"#,
+    );
+    for (sequence, header) in [(3, &b"NATS/1.0\r\nNats-Msg-Id: a\r\n\r\n"[..]), (7, b"")] {
+        let message = Stored {
+            sequence,
+            unix_ns: START_NS - 5,
+            subject: b"r.1",
+            header,
+            payload: b"x",
+        };
+        bench
+            .with(|stream, cx| stream.restore_message(cx, &message))
+            .unwrap();
+    }
+    assert_eq!(bench.sequences(), [3, 7]);
+    assert!(bench.bus.sent.is_empty());
+    assert_eq!(bench.stream.log().meta(7).unwrap().unix_ns, START_NS - 5);
+    let id = [("Nats-Msg-Id", "a")];
+    assert!(
+        bench
+            .publish("r.1", "x", &id)
+            .contains(r#""seq":3,"duplicate": true"#)
+    );
+    bench.check();
 }
