@@ -403,10 +403,9 @@ mod tests {
                 for end in 0..encoded.len() {
                     let cut = Record::decode(&encoded[..end]);
                     // A list that is cut between two elements is a shorter list.
-                    prop_assert!(
-                        cut.is_none()
-                            || matches!(cut, Some(Record::AskInfos { .. } | Record::TellInfos { .. }))
-                    );
+                    let is_list =
+                        matches!(cut, Some(Record::AskInfos { .. } | Record::TellInfos { .. }));
+                    prop_assert!(cut.is_none() || is_list);
                 }
             }
         }
