@@ -17,7 +17,7 @@ use super::{advisory, json, layout};
 use crate::broker::Now;
 use crate::json_object;
 use crate::store::{
-    self, BlockCache, Completed, Disk, Journal, JournalConfig, Log, LogConfig, Op, StorageKind,
+    self, BlockCache, Completed, Disk, Journal, JournalConfig, Log, LogConfig, Mark, Op, StorageKind,
     SyncPolicy,
 };
 
@@ -37,6 +37,8 @@ pub(super) enum Phase {
     Opening,
     /// Its consumers are being listed and opened.
     Recovering,
+    /// Its content is being received.
+    Restoring,
     Running,
     /// Its files are being closed and removed.
     Removing,
@@ -106,6 +108,10 @@ pub(super) struct Entry {
     pub problem: Option<String>,
     /// The removal of its directory was asked for.
     pub is_removed: bool,
+    /// It is to be filled before it runs.
+    pub is_restoring: bool,
+    /// Behind the restored messages.
+    restored: Option<Mark>,
     pub is_dirty: bool,
     /// Its entry in the heap of deadlines; `u64::MAX` for none.
     pub scheduled_at: u64,
@@ -152,6 +158,8 @@ impl Entry {
             sync_at: u64::MAX,
             problem: None,
             is_removed: false,
+            is_restoring: false,
+            restored: None,
             is_dirty: false,
             scheduled_at: u64::MAX,
             snapshots: super::api::snapshot::Snapshots::default(),
@@ -475,6 +483,7 @@ impl Entry {
             Phase::Reading => self.settle_reading(parts),
             Phase::Opening => self.settle_opening(parts),
             Phase::Recovering => self.settle_recovering(parts),
+            Phase::Restoring => self.settle_restoring(parts),
             Phase::Running => self.settle_running(parts),
             Phase::Removing => {}
         }
@@ -539,9 +548,37 @@ impl Entry {
         if self.listing_consumers || !self.consumers.is_recovered() {
             return;
         }
+        if self.is_restoring {
+            self.phase = Phase::Restoring;
+            return;
+        }
         self.phase = Phase::Running;
         self.with_stream(parts, |stream, cx| stream.start(cx));
         self.subscribe(parts.bus);
+    }
+
+    fn settle_restoring(&mut self, parts: &mut Parts<'_>) {
+        if let Some(stream) = &mut self.stream {
+            stream.log_mut().flush(parts.disk);
+        }
+        self.with_consumers(parts, |consumers, cx| consumers.settle(cx, 0));
+        if !self.is_restoring {
+            self.settle_recovering(parts);
+        }
+    }
+
+    /// All of the content is there.
+    pub fn finish_restore(&mut self) {
+        self.is_restoring = false;
+        self.restored = self.stream.as_ref().map(|stream| stream.log().mark());
+    }
+
+    /// Whether what was restored is durable.
+    pub fn is_durable(&self) -> bool {
+        match (&self.stream, self.restored) {
+            (Some(stream), Some(mark)) => stream.log().reached(mark),
+            _ => true,
+        }
     }
 
     /// The consumers are to be listed next; `false` if there is nothing to list.
@@ -695,6 +732,7 @@ impl Entry {
 
     /// Removes the stream with all its messages and consumers.
     pub fn destroy(&mut self, parts: &mut Parts<'_>) {
+        self.drop_snapshots(parts);
         self.unsubscribe(parts.bus);
         let slots: Vec<u32> = self.consumers.names().map(|(_, slot)| slot).collect();
         self.with_consumers(parts, |consumers, cx| {

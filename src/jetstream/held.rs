@@ -9,6 +9,7 @@ use super::entry::Phase;
 use super::error::ErrorCode;
 use super::node::META_CORE;
 use super::peer::Record;
+use super::time::Time;
 use crate::store::{Disk, Op};
 
 /// A response that waits.
@@ -37,8 +38,10 @@ pub(super) enum What {
     },
     /// The consumer is gone, with its journal of this number.
     ConsumerDeleted { owner: Option<u32> },
+    /// The stream can be restored by chunks sent there.
+    Restoring { subject: String },
     /// The stream is restored.
-    Restored,
+    Restored { start: Time, bytes: u64 },
 }
 
 /// What becomes of a held response now.
@@ -88,6 +91,7 @@ impl JetStream {
         };
         match entry.phase() {
             Phase::Running => {}
+            Phase::Restoring if matches!(held.what, What::Restoring { .. }) => {}
             Phase::Failed => {
                 let reason = entry.problem.clone().unwrap_or_default();
                 return Fate::Fail(ErrorCode::StreamCreate, reason);
@@ -100,7 +104,10 @@ impl JetStream {
             return Fate::Wait;
         }
         let is_durable = match &held.what {
-            What::Created { .. } | What::Updated | What::Restored => entry.is_saved(),
+            What::Created { .. }
+            | What::Updated
+            | What::Restoring { .. }
+            | What::Restored { .. } => entry.is_saved() && entry.is_durable(),
             What::Consumer { name, .. } => match entry.consumers.find(name) {
                 Some(slot) => entry.consumers.is_durable(slot),
                 None => return Fate::Drop,
@@ -127,10 +134,24 @@ impl JetStream {
                 body.field("did_create", &true);
                 self.respond(bus, request, &body.finish());
             }
-            What::Restored => {
+            What::Restoring { subject } => {
+                let mut body = response::Body::new(request.endpoint);
+                body.field("deliver_subject", &subject);
+                self.respond(bus, request, &body.finish());
+            }
+            What::Restored { start, bytes } => {
+                let stream = request.stream();
+                advisory::stream_action(bus, request.account, stream, "create", &self.settings);
+                let end = Time::from_unix_ns(bus.now().unix_ns);
+                let suffix = format!("STREAM.RESTORE_COMPLETE.{stream}");
+                self.tell_transfer(bus, request, &suffix, "restore_complete", |transfer| {
+                    transfer.start = Some(start);
+                    transfer.end = Some(end);
+                    transfer.bytes = Some(bytes);
+                });
                 let mut body = response::Body::new(Endpoint::StreamCreate);
                 self.put_stream_info(bus, held.slot, &mut body);
-                self.restored(bus, request, &body.finish());
+                self.respond(bus, request, &body.finish());
             }
             What::Updated => {
                 let stream = request.stream();
@@ -196,7 +217,7 @@ impl JetStream {
                     .unwrap_or_default();
                 self.fail(bus, slot, &reason);
             }
-            Phase::Making | Phase::Reading | Phase::Opening => {}
+            Phase::Making | Phase::Reading | Phase::Opening | Phase::Restoring => {}
         }
         if !self.reported {
             self.report_when_open(bus);

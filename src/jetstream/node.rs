@@ -76,7 +76,7 @@ pub struct JetStream {
     pub(super) dirty: Vec<u32>,
     /// Times of streams, in nanoseconds of the monotonic clock; some are out of date.
     pub(super) deadlines: BinaryHeap<Reverse<(u64, u32)>>,
-    pub(super) restores: super::api::snapshot::Restores,
+    pub(super) restores: super::api::restore::Restores,
     /// Directories that are being listed.
     pub(super) listing: usize,
     pub(super) started: bool,
@@ -114,7 +114,7 @@ impl JetStream {
             released_creates: Vec::new(),
             dirty: Vec::new(),
             deadlines: BinaryHeap::new(),
-            restores: super::api::snapshot::Restores::default(),
+            restores: super::api::restore::Restores::default(),
             listing: 0,
             started: false,
             reported: false,
@@ -407,6 +407,9 @@ impl JetStream {
         // What was touched while settling waits for the next turn.
         dirty.append(&mut self.dirty);
         self.dirty = dirty;
+        if !self.restores.is_empty() {
+            self.proceed_restores(bus, disk);
+        }
         if !self.held.is_empty() {
             self.release_held(bus, disk);
         }

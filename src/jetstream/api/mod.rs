@@ -6,8 +6,9 @@
 //! | `request` | bodies of requests |
 //! | `response` | bodies of responses |
 //! | `direct` | direct get: a message, or many, as they were stored |
-//! | `snapshot` | a stream as a sequence of chunks, and back |
+//! | `snapshot`, `restore`, `archive` | a stream as a sequence of chunks, and back |
 
+pub(in crate::jetstream) mod archive;
 pub(in crate::jetstream) mod consumers;
 pub(in crate::jetstream) mod direct;
 pub(in crate::jetstream) mod dispatch;
@@ -16,6 +17,7 @@ pub(in crate::jetstream) mod lists;
 pub(in crate::jetstream) mod messages;
 pub mod request;
 pub mod response;
+pub(in crate::jetstream) mod restore;
 pub(in crate::jetstream) mod snapshot;
 pub(in crate::jetstream) mod streams;
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::dispatch::{Handled, Outcome, OwnedRequest};
 use super::request::{self, PurgeRequest, StreamInfoRequest};
-use super::{SUBJECTS_PAGE, response};
+use super::{Endpoint, SUBJECTS_PAGE, response};
 use crate::jetstream::JetStream;
 use crate::jetstream::advisory;
 use crate::jetstream::bus::Bus;
@@ -160,7 +160,7 @@ impl JetStream {
     }
 
     /// Enters a stream in the catalogue and lets its home make it.
-    fn pass_creation(
+    pub(in crate::jetstream) fn pass_creation(
         &mut self,
         bus: &mut dyn Bus,
         disk: &mut dyn Disk,
@@ -222,6 +222,10 @@ impl JetStream {
                     self.touch(slot);
                 }
             }
+            return;
+        }
+        if request.endpoint == Endpoint::StreamRestore {
+            self.home_restore(bus, disk, request, config);
             return;
         }
         let what = What::Created { fresh: true };

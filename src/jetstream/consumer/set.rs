@@ -791,6 +791,49 @@ impl Consumers {
         self.finish_opening(context, owner);
     }
 
+    /// All that makes up a consumer, for [`Self::import`].
+    pub fn export(&self, slot: u32) -> Option<Vec<u8>> {
+        Some(self.get(slot)?.encode())
+    }
+
+    /// Makes a consumer of what was [exported](Self::export).
+    ///
+    /// # Errors
+    /// What is no consumer.
+    pub fn import(
+        &mut self,
+        context: &mut Context<'_>,
+        name: String,
+        exported: &[u8],
+        journal: Option<(u32, JournalConfig)>,
+    ) -> Result<(), String> {
+        if self.names.contains_key(&name) {
+            return Err(format!("consumer {name} is there twice"));
+        }
+        let now = context.bus.now();
+        let (config, saved) = restore(exported, &[], now.mono_ns)?;
+        let slot = self.take_slot();
+        let facts = &self.shared.facts;
+        let mut consumer = Box::new(Consumer::restore(
+            slot,
+            name,
+            config,
+            saved,
+            facts,
+            context.log,
+            now.mono_ns,
+        ));
+        if let Some((owner, journal)) = journal {
+            let snapshot = consumer.encode();
+            let journal = Journal::create(owner, journal, &snapshot, context.disk);
+            consumer.saver = Some(Saver::new(owner, journal));
+            consumer.is_dirty = true;
+            self.owners.insert(owner, slot);
+        }
+        self.insert(context, slot, consumer);
+        Ok(())
+    }
+
     /// Whether all journals were read.
     pub fn is_recovered(&self) -> bool {
         self.opening.is_empty()

@@ -3,6 +3,7 @@
 mod consumers;
 mod direct;
 mod messages;
+mod snapshots;
 mod streams;
 
 use crate::jetstream::settings::JetStreamSettings;
