@@ -1,7 +1,7 @@
 //! What the API does with a stream's messages and configuration.
 
 use super::Stream;
-use super::config::{Retention, StreamConfig};
+use super::config::{Retention, Storage, StreamConfig};
 use super::context::Context;
 use super::duration::TimeToLive;
 use super::headers::PublishHeaders;
@@ -105,7 +105,7 @@ impl Stream {
     /// Removes one message, its bytes overwritten if `erase`.
     ///
     /// # Errors
-    /// 10057, 10109.
+    /// 10043, 10057, 10109.
     pub fn delete_message(
         &mut self,
         cx: &mut Context<'_>,
@@ -121,7 +121,21 @@ impl Stream {
         let how = if erase { Removal::Erase } else { Removal::Keep };
         match self.remove(cx, sequence, how) {
             Some(_) => Ok(()),
-            None => Err(ErrorCode::StreamMessageDelete.with("no message found")),
+            None => Err(self.no_such_message(sequence)),
+        }
+    }
+
+    /// What nats-server's stores say, each in its own way.
+    fn no_such_message(&self, sequence: u64) -> ApiError {
+        let log = self.log.state();
+        match self.config.storage {
+            Storage::File if sequence > log.last_sequence => {
+                ErrorCode::StreamMessageDelete.with("stream store EOF")
+            }
+            Storage::File if sequence < log.first_sequence => {
+                ErrorCode::StreamMessageDelete.with("no message found")
+            }
+            _ => ErrorCode::SequenceNotFound.with(sequence),
         }
     }
 
