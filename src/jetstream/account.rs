@@ -135,8 +135,8 @@ impl Accounts {
         }
     }
 
-    /// Accounts whose use must be told, with it. `all` tells every change.
-    pub fn to_tell(&mut self, all: bool, tell: &mut dyn FnMut(u16, Usage)) {
+    /// Tells of accounts whose use has changed enough; with `all` of every change.
+    pub fn tell_changes(&mut self, all: bool, tell: &mut dyn FnMut(u16, Usage)) {
         let settings = &self.settings;
         for (&number, account) in &mut self.accounts {
             let (own, told) = (&account.own, &account.told);
@@ -294,7 +294,7 @@ mod tests {
         let mut accounts = accounts(AccountLimits::default());
         let told = |accounts: &mut Accounts, all| {
             let mut told = Vec::new();
-            accounts.to_tell(all, &mut |number, usage| told.push((number, usage.storage)));
+            accounts.tell_changes(all, &mut |number, usage| told.push((number, usage.storage)));
             told
         };
         accounts.own_mut(0).storage = 2;

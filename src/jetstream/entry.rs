@@ -17,7 +17,7 @@ use super::{advisory, json, layout};
 use crate::broker::Now;
 use crate::json_object;
 use crate::store::{
-    self, BlockCache, Completed, Disk, Journal, JournalConfig, Log, LogConfig, Mark, Op, StorageKind,
+    self, BlockCache, Completed, Journal, JournalConfig, Log, LogConfig, Mark, Op, StorageKind,
     SyncPolicy,
 };
 

@@ -118,8 +118,6 @@ pub(super) enum Operation {
     ListConsumers { slot: u32, incarnation: u64 },
     /// Remove what is left of a stream.
     RemoveStream { slot: u32, incarnation: u64 },
-    /// Remove a directory that is of no use.
-    RemoveLeftover,
 }
 
 impl JetStream {
@@ -228,7 +226,6 @@ impl JetStream {
                     self.vacate(slot);
                 }
             }
-            Operation::RemoveLeftover => {}
         }
     }
 
@@ -274,11 +271,6 @@ impl JetStream {
         for (_, created, directory) in found {
             self.open_stream(bus, disk, account, directory, created);
         }
-    }
-
-    /// Removes a directory that holds no stream, or one that has a successor.
-    pub(super) fn remove_leftover(&mut self, disk: &mut dyn Disk, path: String) {
-        self.submit(disk, Operation::RemoveLeftover, Op::RemoveTree { path });
     }
 
     /// A stream cannot be used: it is kept, shown as a problem, and its requests are errors.

@@ -79,20 +79,6 @@ impl Catalogue {
             .collect()
     }
 
-    /// Another stream than `name` that takes messages on one of `subjects`.
-    pub fn overlapping(&self, account: u16, name: &str, subjects: &[String]) -> Option<&str> {
-        self.streams(account)
-            .find(|(other, known)| {
-                *other != name
-                    && known.config.subjects.iter().any(|theirs| {
-                        subjects
-                            .iter()
-                            .any(|ours| overlaps(theirs.as_bytes(), ours.as_bytes()))
-                    })
-            })
-            .map(|(other, _)| other)
-    }
-
     /// What the streams of an account have reserved, without the stream `except`.
     pub fn reserved(&self, account: u16, except: &str) -> Reserved {
         let mut reserved = Reserved::default();
@@ -151,10 +137,6 @@ mod tests {
         assert_eq!(all.names(0, "b.1"), ["b"]);
         assert_eq!(all.names(0, "*"), ["b"]);
         assert_eq!(all.names(0, "zz"), Vec::<&str>::new());
-        let subjects = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-        assert_eq!(all.overlapping(0, "n", &subjects(&["q", "b.1"])), Some("b"));
-        assert_eq!(all.overlapping(0, "b", &subjects(&["b.1"])), None);
-        assert_eq!(all.overlapping(1, "n", &subjects(&["x"])), None);
         assert_eq!(all.reserved(0, "").storage, 100);
         assert_eq!(all.reserved_total(0, "a").storage, 50);
         assert!(all.remove(0, "b").is_some());

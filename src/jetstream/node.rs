@@ -415,12 +415,13 @@ impl JetStream {
         }
         if self.cores > 1 {
             let (core, cores) = (self.core, self.cores);
-            self.accounts.to_tell(self.stopping, &mut |account, usage| {
-                let record = Record::Usage { account, usage }.to_vec();
-                for other in (0..cores).map(|n| CoreId(n as u8)).filter(|&n| n != core) {
-                    bus.send(other, &record);
-                }
-            });
+            self.accounts
+                .tell_changes(self.stopping, &mut |account, usage| {
+                    let record = Record::Usage { account, usage }.to_vec();
+                    for other in (0..cores).map(|n| CoreId(n as u8)).filter(|&n| n != core) {
+                        bus.send(other, &record);
+                    }
+                });
         }
     }
 

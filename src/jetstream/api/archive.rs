@@ -181,8 +181,7 @@ impl Reader {
             match head[0] {
                 0xff if body == &IDENTIFIER[4..] => self.identified = true,
                 UNCOMPRESSED if self.identified => {
-                    let (sum, block) =
-                        body.split_first_chunk::<4>().ok_or(ArchiveError::Frame)?;
+                    let (sum, block) = body.split_first_chunk::<4>().ok_or(ArchiveError::Frame)?;
                     if u32::from_le_bytes(*sum) != masked_crc(block) {
                         return Err(ArchiveError::Frame);
                     }
@@ -274,11 +273,9 @@ pub type ArchivedMessage<'a> = (Stored<'a>, Option<(WakeKind, i64)>);
 ///
 /// # Errors
 /// A record that is cut.
-pub fn take_message<'a>(
-    rest: &mut &'a [u8],
-) -> Result<Option<ArchivedMessage<'a>>, ArchiveError> {
+pub fn take_message<'a>(rest: &mut &'a [u8]) -> Result<Option<ArchivedMessage<'a>>, ArchiveError> {
     const CUT: ArchiveError = ArchiveError::Content("a message is cut");
-    fn array<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<[u8; N]> {
+    fn array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
         let (array, tail) = rest.split_first_chunk::<N>()?;
         *rest = tail;
         Some(*array)

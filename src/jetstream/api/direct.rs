@@ -163,8 +163,7 @@ fn prepare(
     if request.seq == 0 && !has_last && !has_next && !has_multi && request.start_time.is_none() {
         return Err(EMPTY_REQUEST);
     }
-    let is_bad = (request.seq > 0 && has_last)
-        || (request.seq > 0 && request.start_time.is_some())
+    let is_bad = (request.seq > 0 && (has_last || request.start_time.is_some()))
         || (has_last && (request.start_time.is_some() || has_next || request.batch > 0))
         || (has_multi && (has_last || has_next))
         || (request.up_to_seq > 0 && request.up_to_time.is_some());

@@ -5,9 +5,8 @@
 //! then nobody can use it.
 
 use super::archive::{Reader, consumer_name, take_message};
-use super::dispatch::{Handled, Outcome, OwnedRequest};
-use super::request::{self};
-use super::{Endpoint, response};
+use super::dispatch::{Handled, OwnedRequest};
+use super::{Endpoint, request, response};
 use crate::jetstream::JetStream;
 use crate::jetstream::advisory;
 use crate::jetstream::bus::{Bus, Incoming, Kind, Outgoing, Token};

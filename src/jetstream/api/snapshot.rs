@@ -341,7 +341,8 @@ impl Entry {
                 if one.file.len() >= FILE || (sequence.is_none() && !one.file.is_empty()) {
                     one.files += 1;
                     let file = std::mem::take(&mut one.file);
-                    one.writer.file(&format!("messages/{:08}", one.files), &file);
+                    one.writer
+                        .file(&format!("messages/{:08}", one.files), &file);
                 }
                 if sequence.is_none() {
                     let end = response::json(&End { last_seq: last });

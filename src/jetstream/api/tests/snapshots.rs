@@ -28,7 +28,11 @@ fn snapshot(cluster: &mut Cluster, body: &str) -> (String, Vec<Vec<u8>>) {
 fn filled(cluster: &mut Cluster) {
     cluster.api("STREAM.CREATE.S", r#"{"name":"S","subjects":["s.>"]}"#);
     for n in 0..50u8 {
-        let header = if n % 3 == 0 { "NATS/1.0\r\nA: b\r\n\r\n" } else { "" };
+        let header = if n % 3 == 0 {
+            "NATS/1.0\r\nA: b\r\n\r\n"
+        } else {
+            ""
+        };
         cluster.publish(&format!("s.{}", n % 7), "", header, &[n; 300]);
     }
     cluster.api("STREAM.MSG.DELETE.S", r#"{"seq":3}"#);
@@ -55,7 +59,11 @@ fn a_stream_comes_back_from_its_snapshot() {
             r#"{"deliver_subject":"snap","chunk_size":1024,"window_size":4096}"#,
         );
         assert!(chunks.len() > 10);
-        assert!(chunks[..chunks.len() - 1].iter().all(|chunk| chunk.len() == 1024));
+        assert!(
+            chunks[..chunks.len() - 1]
+                .iter()
+                .all(|chunk| chunk.len() == 1024)
+        );
         let mut response: serde_json::Value = serde_json::from_str(&response).unwrap();
         response.as_object_mut().unwrap().remove("type");
         let restore = response.to_string();
@@ -73,14 +81,22 @@ fn a_stream_comes_back_from_its_snapshot() {
         }
         let restored = cluster.request_all(deliver, "", b"").remove(0);
         assert!(
-            restored.starts_with(r#"{"type":"io.nats.jetstream.api.v1.stream_create_response","config""#),
+            restored.starts_with(
+                r#"{"type":"io.nats.jetstream.api.v1.stream_create_response","config""#
+            ),
             "{restored}"
         );
         let state = |info: &str| info.split_once(r#""state""#).unwrap().1.to_owned();
-        assert_eq!(state(&masked(&cluster.api("STREAM.INFO.S", ""))), state(&stream));
+        assert_eq!(
+            state(&masked(&cluster.api("STREAM.INFO.S", ""))),
+            state(&stream)
+        );
         assert_eq!(masked(&cluster.api("CONSUMER.INFO.S.c", "")), consumer);
         let message = cluster.api("STREAM.MSG.GET.S", r#"{"seq":4}"#);
-        assert!(message.contains(r#""subject":"s.3","seq":4,"hdrs":"TkFU"#), "{message}");
+        assert!(
+            message.contains(r#""subject":"s.3","seq":4,"hdrs":"TkFU"#),
+            "{message}"
+        );
         let info = cluster.api("INFO", "");
         let stored: serde_json::Value = serde_json::from_str(&info).unwrap();
         let info: serde_json::Value =
@@ -134,16 +150,28 @@ fn bad_requests_are_told_apart() {
         expect(
             cluster,
             &[
-                ("STREAM.SNAPSHOT.S", "", &snapshot(400, 10_003, "bad request")),
+                (
+                    "STREAM.SNAPSHOT.S",
+                    "",
+                    &snapshot(400, 10_003, "bad request"),
+                ),
                 ("STREAM.SNAPSHOT.S", "null", &snapshot(400, 10_015, bad)),
-                ("STREAM.SNAPSHOT.S", r#"{"deliver_subject":"a.*"}"#, &snapshot(400, 10_015, bad)),
+                (
+                    "STREAM.SNAPSHOT.S",
+                    r#"{"deliver_subject":"a.*"}"#,
+                    &snapshot(400, 10_015, bad),
+                ),
                 (
                     "STREAM.SNAPSHOT.Z",
                     r#"{"deliver_subject":"d"}"#,
                     &snapshot(404, 10_059, "stream not found"),
                 ),
                 ("STREAM.RESTORE.S", "", &restore(400, 10_003, "bad request")),
-                ("STREAM.RESTORE.T", "{}", &restore(400, 10_003, "bad request")),
+                (
+                    "STREAM.RESTORE.T",
+                    "{}",
+                    &restore(400, 10_003, "bad request"),
+                ),
                 (
                     "STREAM.RESTORE.T",
                     r#"{"config":{"name":"X"}}"#,
