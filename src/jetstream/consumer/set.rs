@@ -30,6 +30,8 @@ use super::validate::{self, Allowed, REQUIRED_LEVEL};
 
 /// Messages that one consumer delivers before the others have their turn.
 const CONSUMER_BUDGET: u32 = 64;
+/// Nanoseconds until a consumer that has something overdue is looked at again.
+const OVERDUE_REST_NS: u64 = 1_000_000;
 /// Characters of a name that the server makes up.
 const NAME_LENGTH: usize = 8;
 
@@ -670,7 +672,11 @@ impl Consumers {
             return;
         };
         let now = context.bus.now();
-        let at = consumer.next_deadline(now.mono_ns, now.unix_ns);
+        let mut at = consumer.next_deadline(now.mono_ns, now.unix_ns);
+        // What is due is done at the end of this turn, or waits for the disk.
+        if at <= now.mono_ns {
+            at = now.mono_ns.saturating_add(OVERDUE_REST_NS);
+        }
         if at < consumer.scheduled_at {
             consumer.scheduled_at = at;
             self.deadlines.push(Reverse((at, slot)));
