@@ -21,6 +21,14 @@ use crate::store::{BlockCache, Completed, Disk};
 
 /// The core that keeps the catalogue.
 pub const META_CORE: CoreId = CoreId(0);
+/// Subjects on which requests are taken whether they are known or not.
+const UNKNOWN: [&str; 5] = [
+    "$JS.API.*",
+    "$JS.API.STREAM.>",
+    "$JS.API.META.>",
+    "$JS.API.SERVER.>",
+    "$JS.API.ACCOUNT.>",
+];
 /// Owner of the node's own operations at the disk; those of streams and consumers follow.
 pub(super) const NODE_OWNER: u32 = 0;
 
@@ -139,6 +147,12 @@ impl JetStream {
                 let pattern = [PREFIX, endpoint.pattern().as_bytes()].concat();
                 let token = Token::new(Kind::Api, 0, endpoint as u32);
                 bus.subscribe(account.number, &pattern, token);
+            }
+            // Requests that this server does not know are not answered; without a subscription
+            // requesters would be told that nobody is there.
+            for pattern in UNKNOWN {
+                let token = Token::new(Kind::Api, 0, u32::MAX);
+                bus.subscribe(account.number, pattern.as_bytes(), token);
             }
             if let Some(domain) = &self.settings.domain {
                 let pattern = format!("$JS.{domain}.API.>");

@@ -83,6 +83,11 @@ pub(in crate::jetstream) enum Outcome {
 
 pub(in crate::jetstream) type Handled = Result<Outcome, ApiError>;
 
+/// Whether requests count only when they fail, as on nats-server.
+fn is_counted_late(endpoint: Endpoint) -> bool {
+    endpoint == Endpoint::MessageGet
+}
+
 impl JetStream {
     /// Takes a request of a client, to be answered at the end of the turn.
     pub(in crate::jetstream) fn enqueue(
@@ -126,7 +131,9 @@ impl JetStream {
     }
 
     fn answer(&mut self, bus: &mut dyn Bus, disk: &mut dyn Disk, request: OwnedRequest) {
-        self.accounts.own_mut(request.account).api_total += 1;
+        if !is_counted_late(request.endpoint) {
+            self.accounts.own_mut(request.account).api_total += 1;
+        }
         match self.check_and_handle(bus, disk, &request) {
             Ok(Outcome::Elsewhere) => {}
             Ok(Outcome::Answer(body)) => self.respond(bus, &request, &body),
@@ -238,7 +245,14 @@ impl JetStream {
         request: &OwnedRequest,
         error: &ApiError,
     ) {
-        self.accounts.own_mut(request.account).api_errors += 1;
+        let own = self.accounts.own_mut(request.account);
+        own.api_total += u64::from(is_counted_late(request.endpoint));
+        // nats-server does not count what its store refuses to delete.
+        let is_counted = !matches!(
+            error.code,
+            ErrorCode::SequenceNotFound | ErrorCode::StreamMessageDelete
+        );
+        own.api_errors += u64::from(is_counted);
         let body = response::failure(request.endpoint, error);
         self.respond(bus, request, &body);
     }

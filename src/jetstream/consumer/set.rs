@@ -467,7 +467,18 @@ impl Consumers {
         if !consumer.config.priority_groups.iter().any(|g| g == group) {
             return Err(ErrorCode::ConsumerInvalidPriorityGroup.into());
         }
-        consumer.unpin(&mut self.shared, context, "admin");
+        if consumer.pin.is_set() {
+            consumer.unpin(&mut self.shared, context, "admin");
+        } else {
+            // Told all the same, as nats-server does.
+            self.shared.events.push(Event {
+                consumer: consumer.name.clone(),
+                kind: EventKind::Unpinned {
+                    group: group.to_owned(),
+                    reason: "admin",
+                },
+            });
+        }
         self.make_ready(slot);
         self.touched(slot, context);
         Ok(())

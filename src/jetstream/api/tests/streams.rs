@@ -212,9 +212,16 @@ fn account_info_counts_requests_and_errors() {
         cluster.publish("B", "", "", b"hello");
         let used = r#""memory":36,"storage":36,"reserved_memory":0,"reserved_storage":1000,"streams":2,"consumers":1"#;
         expect(cluster, &[("INFO", "", &info(used, 6, 1))]);
+        // Got messages do not count, and messages that cannot be deleted are no errors.
+        cluster.api("STREAM.MSG.GET.A", r#"{"seq":1}"#);
+        cluster.api("STREAM.MSG.DELETE.A", r#"{"seq":9}"#);
+        cluster.api("STREAM.MSG.GET.A", r#"{"seq":9}"#);
         cluster.api("STREAM.DELETE.A", "");
         cluster.api("STREAM.DELETE.B", "");
-        expect(cluster, &[("INFO", "", &info(empty, 9, 1))]);
+        expect(cluster, &[("INFO", "", &info(empty, 11, 2))]);
+        // Requests that nobody knows are not answered and do not count.
+        expect(cluster, &[("FOO", "", ""), ("META.LEADER.STEPDOWN", "", "")]);
+        expect(cluster, &[("INFO", "", &info(empty, 12, 2))]);
     });
 }
 
