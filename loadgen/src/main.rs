@@ -10,6 +10,9 @@ mod net;
 mod payload;
 mod protocol;
 mod report;
+// Until the workloads fill it.
+#[allow(dead_code, unused_imports)]
+mod result;
 mod sequence;
 mod server_process;
 mod sys;
