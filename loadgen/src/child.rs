@@ -39,8 +39,14 @@ pub fn run(
     let mut flag = |name: &str, value: String| {
         process.args([name, &value]);
     };
-    flag("--seconds", seconds.measured.unwrap_or(common.seconds).to_string());
-    flag("--warmup", seconds.warmup.unwrap_or(common.warmup).to_string());
+    flag(
+        "--seconds",
+        seconds.measured.unwrap_or(common.seconds).to_string(),
+    );
+    flag(
+        "--warmup",
+        seconds.warmup.unwrap_or(common.warmup).to_string(),
+    );
     flag("--patience", common.patience.to_string());
     if let Some(pid) = site.pid {
         flag("--server-pid", pid.to_string());

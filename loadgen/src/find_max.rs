@@ -54,12 +54,18 @@ impl FromStr for Objective {
             None if name == "max" => 1.0,
             None => return Err(bad()),
         };
-        let (digits, unit) = [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)]
-            .into_iter()
-            .find_map(|(suffix, unit)| Some((limit.strip_suffix(suffix)?, unit)))
-            .ok_or_else(bad)?;
+        let (digits, unit) = [
+            ("ns", 1.0),
+            ("us", 1e3),
+            ("µs", 1e3),
+            ("ms", 1e6),
+            ("s", 1e9),
+        ]
+        .into_iter()
+        .find_map(|(suffix, unit)| Some((limit.strip_suffix(suffix)?, unit)))
+        .ok_or_else(bad)?;
         let limit_ns = digits.trim().parse::<f64>().map_err(|_| bad())? * unit;
-        if !(0.0..=1.0).contains(&quantile) || !(limit_ns >= 1.0) {
+        if !(0.0..=1.0).contains(&quantile) || !limit_ns.is_finite() || limit_ns < 1.0 {
             return Err(bad());
         }
         Ok(Objective {
@@ -197,7 +203,9 @@ pub fn run(options: &Options, common: &Common) -> Result<RunResult, Error> {
             }
             let why = objection(&result, rate, options.objective);
             if !common.quiet {
-                let verdict = why.as_ref().map_or("holds".into(), |why| format!("fails: {why}"));
+                let verdict = why
+                    .as_ref()
+                    .map_or("holds".into(), |why| format!("fails: {why}"));
                 eprintln!("{rate:>10}/s  {verdict}");
             }
             if why.is_none() {
@@ -212,9 +220,9 @@ pub fn run(options: &Options, common: &Common) -> Result<RunResult, Error> {
         }
         search.tell(rate, held);
     }
-    let mut result = best.or(last).ok_or_else(|| {
-        Error::Usage("stopped before anything was measured".into())
-    })?;
+    let mut result = best
+        .or(last)
+        .ok_or_else(|| Error::Usage("stopped before anything was measured".into()))?;
     result.command = std::env::args().collect();
     result.complete &= !sys::stop_requested();
     match search.held() {
@@ -265,7 +273,10 @@ mod tests {
         for limit in [1, 2, 3, 50, 999, 1000, 1001, 77_777, 1_000_000] {
             let (held, tried) = search(1000, 10_000_000, limit);
             let held = held.unwrap();
-            assert!(held <= limit && limit as f64 <= held as f64 * 1.05 + 1.0, "{tried:?}");
+            assert!(
+                held <= limit && limit as f64 <= held as f64 * 1.05 + 1.0,
+                "{tried:?}"
+            );
             assert!(tried.len() < 25, "{tried:?}");
         }
     }
@@ -299,11 +310,23 @@ mod tests {
         };
         result.latency.record(900_000);
         assert_eq!(objection(&result, 1000, objective), None);
-        assert!(objection(&result, 2000, objective).unwrap().contains("1000"));
+        assert!(
+            objection(&result, 2000, objective)
+                .unwrap()
+                .contains("1000")
+        );
         result.counts.lost = 1;
-        assert!(objection(&result, 1000, objective).unwrap().contains("lost 1"));
+        assert!(
+            objection(&result, 1000, objective)
+                .unwrap()
+                .contains("lost 1")
+        );
         result.counts.lost = 0;
         result.latency.record(2_000_000);
-        assert!(objection(&result, 1000, objective).unwrap().contains("2.00"));
+        assert!(
+            objection(&result, 1000, objective)
+                .unwrap()
+                .contains("2.00")
+        );
     }
 }

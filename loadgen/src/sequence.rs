@@ -217,6 +217,9 @@ mod tests {
             assert!(!seen.saw(sequence));
         }
         assert_eq!(seen.lost(7), 2);
-        assert!(seen.saw(SEGMENT * SEGMENTS as u64), "beyond the last segment");
+        assert!(
+            seen.saw(SEGMENT * SEGMENTS as u64),
+            "beyond the last segment"
+        );
     }
 }

@@ -2,8 +2,8 @@
 
 use super::values::{self, at_least_one, count, publishers, rate, seconds, some};
 use super::{Common, Place, enough_files, nanoseconds};
-use crate::error::Error;
 use crate::engine::Work;
+use crate::error::Error;
 use crate::payload::HEAD;
 use crate::result::RunResult;
 use crate::schedule::{Arrivals, Pattern};
@@ -515,7 +515,11 @@ impl JsPubArgs {
             self.conns,
             self.size,
             open.then(|| self.schedule.pattern(RATE_OF_ONE)),
-            if self.sync { publish::SYNC } else { self.window },
+            if self.sync {
+                publish::SYNC
+            } else {
+                self.window
+            },
             self.batch,
         )
     }

@@ -51,10 +51,22 @@ pub struct Common {
     /// Server as [nats://|tls://][user:pass@]host[:port]; or a command that
     /// starts one, with {port} for its port and, where it stores, {store} for
     /// a directory that is removed afterwards.
-    #[arg(long, short, global = true, default_value = "127.0.0.1:4222", help_heading = "Server")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        default_value = "127.0.0.1:4222",
+        help_heading = "Server"
+    )]
     pub server: String,
     /// CPUs of the server that --server, compare and suite start.
-    #[arg(long, alias = "server-cpu", global = true, value_name = "LIST", help_heading = "Server")]
+    #[arg(
+        long,
+        alias = "server-cpu",
+        global = true,
+        value_name = "LIST",
+        help_heading = "Server"
+    )]
     pub server_cpus: Option<CpuList>,
     /// Process whose CPU time, memory and context switches are reported.
     #[arg(long, global = true, value_name = "PID", help_heading = "Server")]
@@ -62,7 +74,13 @@ pub struct Common {
     #[command(flatten)]
     pub access: Access,
     /// CPUs to run on, one thread each.
-    #[arg(long, alias = "cpu", global = true, value_name = "LIST", help_heading = "Run")]
+    #[arg(
+        long,
+        alias = "cpu",
+        global = true,
+        value_name = "LIST",
+        help_heading = "Run"
+    )]
     pub cpus: Option<CpuList>,
     /// Threads, where CPUs are not given.
     #[arg(long, global = true, default_value_t = 1, conflicts_with = "cpus", value_parser = values::some, help_heading = "Run")]

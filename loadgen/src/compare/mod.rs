@@ -113,7 +113,12 @@ fn finish(comparison: &Comparison, text: &str, common: &Common) -> Result<bool, 
         print!("{text}");
     }
     ComparisonOutputs(&common.outputs).write(comparison)?;
-    let runs = || comparison.rows.iter().flat_map(|row| row.runs.iter().flatten());
+    let runs = || {
+        comparison
+            .rows
+            .iter()
+            .flat_map(|row| row.runs.iter().flatten())
+    };
     match &comparison.error {
         Some(error) if runs().next().is_none() => Err(Error::Child(error.clone())),
         Some(_) => Ok(false),
@@ -144,7 +149,9 @@ impl<'a> Course<'a> {
         common: &'a Common,
     ) -> Result<Course<'a>, Error> {
         ComparisonOutputs(&common.outputs).check()?;
-        let stores = sides.iter().all(|side| side.command.contains(started::STORE));
+        let stores = sides
+            .iter()
+            .all(|side| side.command.contains(started::STORE));
         let rows = rows::select(keys, stores).map_err(|unknown| {
             let known: Vec<&str> = rows::ROWS.iter().map(|row| row.key).collect();
             Error::Usage(format!(

@@ -78,9 +78,10 @@ impl std::str::FromStr for Url {
         let place = place.trim_end_matches('/');
         let (host, port) = match place.rsplit_once(':') {
             // The last colon of a bare IPv6 address is no port's.
-            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-                (host, port.parse().map_err(|_| format!("\"{port}\" is no port"))?)
-            }
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => (
+                host,
+                port.parse().map_err(|_| format!("\"{port}\" is no port"))?,
+            ),
             _ => (place, DEFAULT_PORT),
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -189,10 +190,12 @@ impl Target {
         socket
             .set_read_timeout(Some(HANDSHAKE_TIMEOUT))
             .map_err(connect_failed)?;
-        let (transport, info) = self.shake_hands(socket).map_err(|detail| Error::Handshake {
-            address: address.to_string(),
-            detail,
-        })?;
+        let (transport, info) = self
+            .shake_hands(socket)
+            .map_err(|detail| Error::Handshake {
+                address: address.to_string(),
+                detail,
+            })?;
         transport
             .socket()
             .set_read_timeout(None)

@@ -136,6 +136,13 @@ pub enum Transport {
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = if self.is_plain() { "Plain" } else { "Tls" };
+        f.debug_tuple(name).field(self.socket()).finish()
+    }
+}
+
 impl Transport {
     /// Puts TLS on a plain socket whose peer expects it next. The handshake
     /// runs with the first read or write.

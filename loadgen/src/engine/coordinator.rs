@@ -151,7 +151,7 @@ fn run_threads(
     let (events, inbox) = mpsc::channel();
     let mut spares = Vec::new();
     std::thread::scope(|scope| {
-        for thread in 0..threads {
+        for (thread, gauge) in gauges.iter().enumerate() {
             let (spare, spare_inbox) = mpsc::channel();
             spares.push(spare);
             let line = Line {
@@ -159,7 +159,7 @@ fn run_threads(
                 spare: spare_inbox,
             };
             let worker = Worker::new(Share { thread, threads }, plan, works, line);
-            let (control, gauge) = (&control, &gauges[thread]);
+            let control = &control;
             scope.spawn(move || worker.run(control, gauge));
         }
         drop(events);
@@ -283,6 +283,7 @@ impl Course<'_> {
     /// Waits for what is under way. What does not come counts as lost.
     fn drain(&mut self) {
         let mut progress = (self.sample(false), monotonic_ns());
+        let catch_up_until = progress.1.saturating_add(self.plan.drain_patience_ns);
         loop {
             let quiet = self
                 .gauges
@@ -294,6 +295,10 @@ impl Course<'_> {
                 return;
             }
             let now = monotonic_ns();
+            if !quiet && now > catch_up_until {
+                // What is overdue stays unsent.
+                self.control.end_at(0);
+            }
             let moved = sample.arrived() + sample.sent();
             if moved != progress.0.arrived() + progress.0.sent() {
                 progress = (sample, now);
@@ -450,7 +455,10 @@ mod tests {
         };
         let mut watchdog = Watchdog::new(100);
         assert!(watchdog.check(&sample(5, 5), 0).is_ok());
-        assert!(watchdog.check(&sample(5, 5), 1000).is_ok(), "nothing missing");
+        assert!(
+            watchdog.check(&sample(5, 5), 1000).is_ok(),
+            "nothing missing"
+        );
         assert!(watchdog.check(&sample(9, 6), 1001).is_ok(), "one arrived");
         assert!(watchdog.check(&sample(9, 6), 1101).is_ok());
         let error = watchdog.check(&sample(9, 6), 1102).unwrap_err();

@@ -54,13 +54,6 @@ impl Share {
     }
 }
 
-/// When a load is offered, monotonic nanoseconds.
-#[derive(Debug, Clone, Copy)]
-pub struct Span {
-    pub from: u64,
-    pub until: u64,
-}
-
 /// Which messages the server's CPU time is divided by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CountedBy {
@@ -130,8 +123,8 @@ pub trait Load: Send {
     /// Makes connections and subscriptions.
     fn open(&mut self, net: &mut Net) -> Result<(), Error>;
 
-    /// Load may be offered within `span`. Called once, at its begin.
-    fn start(&mut self, _net: &mut Net, _span: Span) -> Result<(), Error> {
+    /// Load is offered from now on; its schedule begins at `from` (ns).
+    fn start(&mut self, _net: &mut Net, _from: u64) -> Result<(), Error> {
         Ok(())
     }
 

@@ -51,10 +51,13 @@ impl Series {
 
     pub fn add(&mut self, second: &Second) {
         self.whole.merge(&second.latency);
-        let interval = self.seconds.entry(second.index).or_insert_with(|| Interval {
-            start_ns: second.index * INTERVAL_NS,
-            ..Interval::default()
-        });
+        let interval = self
+            .seconds
+            .entry(second.index)
+            .or_insert_with(|| Interval {
+                start_ns: second.index * INTERVAL_NS,
+                ..Interval::default()
+            });
         interval.sent += second.sent;
         interval.received += second.received;
         interval.bytes += second.bytes;
@@ -180,7 +183,7 @@ fn add_faults(result: &mut RunResult, ended: &Ended) {
 /// Says where the load generator did not do what was asked of it.
 fn judge_schedule(result: &mut RunResult, work: &dyn Work, plan: &Plan) {
     let busiest = result.busiest().unwrap_or(0.0);
-    let Some(rate) = work.rate() else {
+    let Some(rate) = work.rate().filter(|_| result.complete) else {
         return;
     };
     let share = work.seconds().map_or(1.0, |(from, until)| {

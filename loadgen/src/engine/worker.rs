@@ -1,7 +1,7 @@
 //! One thread of a run: an event loop that drives all its loads.
 
 use super::control::{Control, Phase, ThreadGauge, Times};
-use super::{LastWords, Load, Plan, Share, Span, Tally, Work};
+use super::{LastWords, Load, Plan, Share, Tally, Work};
 use crate::connection::handshake::ServerInfo;
 use crate::connection::net::{Handler, Net, OnClose, Place};
 use crate::connection::protocol::Msg;
@@ -138,7 +138,14 @@ impl Worker {
             std::thread::sleep(SETUP_LOOK);
         }
         let mut course = Course::new(&loads, self.share.thread, control.times(), self.line);
-        let outcome = course.go(&mut loads, &mut net, control, gauge, &self.spans, &self.plan);
+        let outcome = course.go(
+            &mut loads,
+            &mut net,
+            control,
+            gauge,
+            &self.spans,
+            &self.plan,
+        );
         if let Err(error) = outcome {
             let _ = course.line.events.send(Event::Failed(error));
             while control.phase() != Phase::Over {
@@ -242,7 +249,9 @@ impl Course {
                 counters.arrived.store(tally.arrived, Relaxed);
                 counters.exhausted.store(tally.exhausted, Relaxed);
                 let quiet = self.stages[index] == Stage::Quiet;
-                counters.quiet.store(quiet, std::sync::atomic::Ordering::Release);
+                counters
+                    .quiet
+                    .store(quiet, std::sync::atomic::Ordering::Release);
                 if !quiet {
                     wake = wake.min(load.next_due(now));
                 }
@@ -281,7 +290,7 @@ impl Course {
             Stage::Waiting if now >= from => {
                 net.for_load(index);
                 load.tally().until = until;
-                load.start(net, Span { from, until })?;
+                load.start(net, from)?;
                 self.stages[index] = Stage::Publishing;
             }
             Stage::Waiting => {}

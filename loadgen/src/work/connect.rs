@@ -5,7 +5,7 @@ use super::{Cell, parameter, pattern_parameters};
 use crate::connection::handshake::{ServerInfo, Target};
 use crate::connection::net::{ConnId, Net, OnClose};
 use crate::connection::protocol::Msg;
-use crate::engine::{CountedBy, LastWords, Load, Share, Span, Tally, Work};
+use crate::engine::{CountedBy, LastWords, Load, Share, Tally, Work};
 use crate::error::Error;
 use crate::result::{Figure, Pacing, Parameter, RunResult};
 use crate::schedule::{Pattern, Schedule};
@@ -89,11 +89,7 @@ impl Work for Connect {
         })
     }
 
-    fn conclude(
-        &mut self,
-        _target: &Target,
-        result: &mut RunResult,
-    ) {
+    fn conclude(&mut self, _target: &Target, result: &mut RunResult) {
         let mut figure = |name: &str, value: u64| {
             result.figures.push(Figure {
                 name: name.into(),
@@ -163,8 +159,8 @@ impl Load for ConnectLoad {
         Ok(())
     }
 
-    fn start(&mut self, _net: &mut Net, span: Span) -> Result<(), Error> {
-        self.schedule.start(span.from);
+    fn start(&mut self, _net: &mut Net, from: u64) -> Result<(), Error> {
+        self.schedule.start(from);
         Ok(())
     }
 

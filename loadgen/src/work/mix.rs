@@ -26,7 +26,10 @@ impl Work for Scene {
         let mut parameters = self.work.parameters();
         let (from, until) = self.seconds;
         if from > 0.0 || until.is_finite() {
-            parameters.push(super::parameter("offered", format!("{from} s to {until} s")));
+            parameters.push(super::parameter(
+                "offered",
+                format!("{from} s to {until} s"),
+            ));
         }
         parameters
     }

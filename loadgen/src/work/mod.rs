@@ -23,6 +23,10 @@ pub const ONLY_SID: u64 = 1;
 /// messages stay in the schedule; their latency runs on all the same.
 pub const MAX_UNSENT: usize = 64 * 1024 * 1024;
 
+/// Messages of a schedule sent in one turn of the loop; what has come is read
+/// between turns, however late the schedule is.
+pub const BATCH_MAX: usize = 4096;
+
 /// Bytes rendered at a time where the server sets the pace.
 pub const CHUNK: usize = 64 * 1024;
 

@@ -50,7 +50,11 @@ mod tests {
         for at in [10, 0, 30] {
             pending.push(at);
         }
-        assert_eq!(pending.settle(1), Some(1), "a time of zero is moved by 1 ns");
+        assert_eq!(
+            pending.settle(1),
+            Some(1),
+            "a time of zero is moved by 1 ns"
+        );
         assert_eq!((pending.settle(1), pending.span()), (None, 3));
         assert_eq!((pending.settle(0), pending.span()), (Some(10), 1));
         assert_eq!((pending.settle(0), pending.settle(3)), (None, None));

@@ -4,11 +4,11 @@
 //! it sends, or one member of a queue group does.
 
 use super::{
-    CHUNK, Cell, MAX_UNSENT, cells, parameter, pattern_parameters, unique_subject,
+    BATCH_MAX, CHUNK, Cell, MAX_UNSENT, cells, parameter, pattern_parameters, unique_subject,
 };
 use crate::connection::net::{ConnId, Net};
 use crate::connection::protocol::Msg;
-use crate::engine::{CountedBy, LastWords, Load, Share, Span, Tally, Work};
+use crate::engine::{CountedBy, LastWords, Load, Share, Tally, Work};
 use crate::error::Error;
 use crate::payload::{Checker, Stamp, Template};
 use crate::result::{Pacing, Parameter};
@@ -281,7 +281,7 @@ impl RelayLoad {
         let Some(schedule) = &mut self.schedule else {
             return;
         };
-        loop {
+        for _ in 0..BATCH_MAX {
             let due = schedule.due();
             if due > now || due >= self.tally.until {
                 return;
@@ -396,11 +396,15 @@ impl Board {
 impl Load for RelayLoad {
     fn open(&mut self, net: &mut Net) -> Result<(), Error> {
         let group = self.shape.queue.then(|| "loadgen".to_owned());
-        let entries = self.subscribers.iter().enumerate().map(|(tag, subscriber)| {
-            let lane = subscriber.id / self.shape.subs;
-            let subject = lane_subject(&self.subject, &self.shape, lane);
-            (tag, subject, group.clone())
-        });
+        let entries = self
+            .subscribers
+            .iter()
+            .enumerate()
+            .map(|(tag, subscriber)| {
+                let lane = subscriber.id / self.shape.subs;
+                let subject = lane_subject(&self.subject, &self.shape, lane);
+                (tag, subject, group.clone())
+            });
         net.connect_subscribers(entries)?;
         let first = self.subscribers.len();
         for (index, publisher) in self.publishers.iter_mut().enumerate() {
@@ -409,9 +413,9 @@ impl Load for RelayLoad {
         Ok(())
     }
 
-    fn start(&mut self, _net: &mut Net, span: Span) -> Result<(), Error> {
+    fn start(&mut self, _net: &mut Net, from: u64) -> Result<(), Error> {
         if let Some(schedule) = &mut self.schedule {
-            schedule.start(span.from);
+            schedule.start(from);
         }
         Ok(())
     }
@@ -529,7 +533,8 @@ impl Load for RelayLoad {
         let mut lost = 0;
         if self.shape.queue {
             if self.shape.subs > 0 {
-                let seen = |publisher: &Publisher| self.board.seen[publisher.id].lost(publisher.sent);
+                let seen =
+                    |publisher: &Publisher| self.board.seen[publisher.id].lost(publisher.sent);
                 lost = self.publishers.iter().map(seen).sum();
             }
         } else {

@@ -3,10 +3,10 @@
 //! responders of somebody else.
 
 use super::pending::Pending;
-use super::{MAX_UNSENT, last_token, parameter, pattern_parameters, unique_subject};
+use super::{BATCH_MAX, MAX_UNSENT, last_token, parameter, pattern_parameters, unique_subject};
 use crate::connection::net::{ConnId, Net};
 use crate::connection::protocol::Msg;
-use crate::engine::{LastWords, Load, Share, Span, Tally, Work};
+use crate::engine::{LastWords, Load, Share, Tally, Work};
 use crate::error::Error;
 use crate::payload::{Checker, HEAD, Stamp, body};
 use crate::result::{Pacing, Parameter};
@@ -236,15 +236,18 @@ impl Load for RequestLoad {
         Ok(())
     }
 
-    fn start(&mut self, _net: &mut Net, span: Span) -> Result<(), Error> {
+    fn start(&mut self, _net: &mut Net, from: u64) -> Result<(), Error> {
         if let Some(schedule) = &mut self.schedule {
-            schedule.start(span.from);
+            schedule.start(from);
         }
         Ok(())
     }
 
     fn publish(&mut self, net: &mut Net, now: u64) -> Result<(), Error> {
-        while let Some(schedule) = &mut self.schedule {
+        for _ in 0..BATCH_MAX {
+            let Some(schedule) = &mut self.schedule else {
+                break;
+            };
             let (due, place) = (schedule.due(), schedule.sender());
             if due > now || due >= self.tally.until {
                 return Ok(());
@@ -257,7 +260,7 @@ impl Load for RequestLoad {
             self.tally.lag(due, now);
             self.ask(place, due, net.out(conn));
         }
-        if !self.started {
+        if self.schedule.is_none() && !self.started {
             self.started = true;
             for place in 0..self.askers.len() {
                 let (now, conn) = (monotonic_ns(), self.askers[place].conn);

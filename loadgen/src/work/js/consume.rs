@@ -374,7 +374,9 @@ impl Work for Consume {
             Some(_) => Ok(()),
         };
         if let Err(error) = removed {
-            result.notes.push(format!("something stays behind: {error}"));
+            result
+                .notes
+                .push(format!("something stays behind: {error}"));
         }
     }
 }

@@ -3,12 +3,12 @@
 use super::consume::{Ack, Board, Mode, Setting, Source};
 use crate::connection::net::{ConnId, Net};
 use crate::connection::protocol::{Msg, number, subscribe};
-use crate::engine::{LastWords, Load, Share, Span, Tally};
+use crate::engine::{LastWords, Load, Share, Tally};
 use crate::error::Error;
 use crate::payload::{Checker, Stamp, Template};
 use crate::schedule::Schedule;
 use crate::sequence::{Arrival, Tracker};
-use crate::work::{MAX_UNSENT, ONLY_SID};
+use crate::work::{BATCH_MAX, MAX_UNSENT, ONLY_SID};
 use serde_json::json;
 use std::io::Write;
 use std::sync::Arc;
@@ -150,10 +150,14 @@ impl ConsumeLoad {
             404 | 408 | 409 => {
                 let left = header(msg.headers, b"Nats-Pending-Messages:").and_then(number);
                 let consumer = &mut self.consumers[place];
-                consumer.wanted = consumer.wanted.saturating_sub(left.unwrap_or(consumer.wanted));
+                consumer.wanted = consumer
+                    .wanted
+                    .saturating_sub(left.unwrap_or(consumer.wanted));
                 if status == 409 {
                     let text = first_line(msg.headers);
-                    self.board.fault.get_or_init(|| format!("pull request ended: {text}"));
+                    self.board
+                        .fault
+                        .get_or_init(|| format!("pull request ended: {text}"));
                 }
             }
             status => {
@@ -175,7 +179,9 @@ impl ConsumeLoad {
         out: &mut Vec<u8>,
     ) -> bool {
         let consumer = &mut self.consumers[place];
-        let subject = self.setting.ordered_subject(consumer.id, consumer.generation);
+        let subject = self
+            .setting
+            .ordered_subject(consumer.id, consumer.generation);
         if msg.subject != subject.as_bytes() && is_inbox(msg.subject, &self.setting.inbox) {
             return false;
         }
@@ -240,9 +246,7 @@ impl ConsumeLoad {
             }
             return;
         };
-        if self.setting.options.mode == Mode::Ordered
-            && !self.in_order(place, delivery, msg, out)
-        {
+        if self.setting.options.mode == Mode::Ordered && !self.in_order(place, delivery, msg, out) {
             return;
         }
         self.tally.received(msg.payload);
@@ -317,7 +321,7 @@ impl Load for ConsumeLoad {
     }
 
     /// Subscribes now and not earlier: what is there begins to come at once.
-    fn start(&mut self, net: &mut Net, span: Span) -> Result<(), Error> {
+    fn start(&mut self, net: &mut Net, from: u64) -> Result<(), Error> {
         let inbox = self.setting.inbox.clone();
         for place in 0..self.consumers.len() {
             let consumer = &self.consumers[place];
@@ -336,7 +340,7 @@ impl Load for ConsumeLoad {
             }
         }
         if let Some(schedule) = &mut self.schedule {
-            schedule.start(span.from);
+            schedule.start(from);
         }
         if let (Some(total), true) = (self.setting.total, self.first_thread) {
             self.tally.awaited = total;
@@ -355,7 +359,10 @@ impl Load for ConsumeLoad {
                 }
             }
         }
-        while let Some(schedule) = &mut self.schedule {
+        for _ in 0..BATCH_MAX {
+            let Some(schedule) = &mut self.schedule else {
+                break;
+            };
             let (due, place) = (schedule.due(), schedule.sender());
             if due > now || due >= self.tally.until {
                 break;

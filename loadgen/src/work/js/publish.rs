@@ -6,14 +6,14 @@ use super::{Stream, StreamOptions};
 use crate::connection::handshake::Target;
 use crate::connection::net::{ConnId, Net};
 use crate::connection::protocol::Msg;
-use crate::engine::{LastWords, Load, Share, Span, Tally, Work};
+use crate::engine::{LastWords, Load, Share, Tally, Work};
 use crate::error::Error;
 use crate::payload::{HEAD, Stamp, body};
 use crate::result::{Pacing, Parameter, RunResult};
 use crate::schedule::{Pattern, Schedule};
 use crate::work::pending::Pending;
 use crate::work::{
-    CHUNK, Cell, MAX_UNSENT, last_token, parameter, pattern_parameters, unique_subject,
+    BATCH_MAX, CHUNK, Cell, MAX_UNSENT, last_token, parameter, pattern_parameters, unique_subject,
 };
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
@@ -142,9 +142,9 @@ impl Work for Publish {
     fn conclude(&mut self, target: &Target, result: &mut RunResult) {
         if let Some(reason) = self.board.reason.get() {
             let count = self.board.refused.get();
-            result
-                .faults
-                .push(format!("{count} messages were not stored, the first: {reason}"));
+            result.faults.push(format!(
+                "{count} messages were not stored, the first: {reason}"
+            ));
         }
         let acknowledged = self.board.acknowledged.get();
         match self.stream.count(target) {
@@ -156,9 +156,9 @@ impl Work for Publish {
                         "the stream has {stored} of {acknowledged} acknowledged messages"
                     ));
                 } else {
-                    result
-                        .notes
-                        .push(format!("the stream has all {acknowledged} acknowledged messages"));
+                    result.notes.push(format!(
+                        "the stream has all {acknowledged} acknowledged messages"
+                    ));
                 }
             }
             Err(error) => result.faults.push(error.to_string()),
@@ -268,15 +268,18 @@ impl Load for PublishLoad {
         Ok(())
     }
 
-    fn start(&mut self, _net: &mut Net, span: Span) -> Result<(), Error> {
+    fn start(&mut self, _net: &mut Net, from: u64) -> Result<(), Error> {
         if let Some(schedule) = &mut self.schedule {
-            schedule.start(span.from);
+            schedule.start(from);
         }
         Ok(())
     }
 
     fn publish(&mut self, net: &mut Net, now: u64) -> Result<(), Error> {
-        while let Some(schedule) = &mut self.schedule {
+        for _ in 0..BATCH_MAX {
+            let Some(schedule) = &mut self.schedule else {
+                break;
+            };
             let (due, place) = (schedule.due(), schedule.sender());
             if due > now || due >= self.tally.until {
                 return Ok(());
@@ -290,7 +293,7 @@ impl Load for PublishLoad {
             self.tally.lag(due, now);
             self.send(place, due, net.out(conn));
         }
-        if now >= self.tally.until {
+        if self.schedule.is_some() || now >= self.tally.until {
             return Ok(());
         }
         for place in 0..self.publishers.len() {
@@ -431,7 +434,9 @@ mod tests {
 
     #[test]
     fn errors_are_told_from_acknowledgements() {
-        assert!(is_error(b"{\"error\":{\"code\":400},\"stream\":\"S\",\"seq\":0}"));
+        assert!(is_error(
+            b"{\"error\":{\"code\":400},\"stream\":\"S\",\"seq\":0}"
+        ));
         assert!(!is_error(b"{\"stream\":\"S\",\"seq\":1}"));
     }
 }
