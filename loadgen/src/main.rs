@@ -9,6 +9,8 @@ mod meter;
 mod net;
 mod payload;
 mod protocol;
+// Until the workloads use it.
+#[allow(dead_code, unused_imports)]
 mod report;
 // Until the workloads fill it.
 #[allow(dead_code, unused_imports)]

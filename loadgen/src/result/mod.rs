@@ -5,9 +5,11 @@
 //! its own, which [`merge_intervals`] and [`Latencies::merge`] bring together
 //! after the run.
 
+mod comparison;
 mod latencies;
 mod machine;
 
+pub use comparison::{Better, Compared, ComparedRow, Comparison, Side, Unit};
 pub use latencies::{Latencies, PackedLatencies, QUANTILES, SAMPLES_BEYOND};
 pub use machine::Machine;
 
@@ -88,6 +90,20 @@ impl Counts {
     /// Whether every message arrived exactly once, in order and unchanged.
     pub fn clean(&self) -> bool {
         self.lost == 0 && self.duplicated == 0 && self.reordered == 0 && self.damaged == 0
+    }
+
+    /// Each kind of fault with its count, none for none.
+    pub fn complaints(&self) -> Vec<String> {
+        [
+            (self.lost, "lost"),
+            (self.duplicated, "duplicated"),
+            (self.reordered, "reordered"),
+            (self.damaged, "damaged"),
+        ]
+        .into_iter()
+        .filter(|&(count, _)| count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect()
     }
 
     pub fn merge(&mut self, other: &Counts) {
