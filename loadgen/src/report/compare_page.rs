@@ -1,17 +1,21 @@
 //! The page of a comparison: one section for each workload, both servers in
 //! the same plots, every run visible.
 
-use super::curves::{Curve, by_percentile};
+use super::curves::{
+    Course, Curve, Slice, by_percentile, latency_over_time, slices_of, throughput_over_time,
+};
 use super::markup::{banner, command, document, escape, facts, figure, grid};
 use super::numbers::{self, date, shell_line};
 use super::page::machine_facts;
-use super::table::{RULE, is_clean, ratio_cell, ratio_head};
+use super::table::{RULE, is_clean, ratio_cell};
 use super::verdict::{Spread, Verdict, verdict};
-use crate::result::{Compared, ComparedRow, Comparison, Latencies};
+use crate::result::{
+    Compared, ComparedRow, Comparison, Latencies, Pacing, RunResult, merge_intervals,
+};
 use std::fmt::Write;
 
 /// Size of a strip of runs, SVG units.
-const STRIP_WIDTH: f64 = 220.0;
+const STRIP_WIDTH: f64 = 190.0;
 const STRIP_LINE: f64 = 14.0;
 const STRIP_MARGIN: f64 = 8.0;
 
@@ -35,6 +39,7 @@ pub fn page(comparison: &Comparison) -> String {
         ))
     );
     body.push_str(&state(comparison));
+    body.push_str(&glance(comparison, &labels));
     for row in &comparison.rows {
         body.push_str(&row_section(row, &labels));
     }
@@ -87,8 +92,39 @@ fn state(comparison: &Comparison) -> String {
     out
 }
 
-fn row_section(row: &ComparedRow, labels: &[&str]) -> String {
-    let mut head = vec!["figure".to_owned()];
+/// The headline figures of all rows.
+fn glance(comparison: &Comparison, labels: &[&str]) -> String {
+    let mut lines = Vec::new();
+    for row in &comparison.rows {
+        for figure in row.figures.iter().filter(|figure| figure.headline) {
+            let mut cells = vec![format!(
+                "{} <small>{}</small>",
+                escape(&row.title),
+                escape(&figure.label)
+            )];
+            cells.extend((0..labels.len()).map(|side| {
+                let values = figure.values.get(side).map_or(&[][..], Vec::as_slice);
+                Spread::of(values).map_or("-".into(), |spread| {
+                    escape(&numbers::figure(spread.median, figure.unit))
+                })
+            }));
+            cells.push(strip(figure));
+            cells.extend(judgement(figure, row, labels));
+            lines.push(cells);
+        }
+    }
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!(
+        "<section class=\"row\">\n<h2>At a glance</h2>\n{}</section>\n",
+        grid(&head("workload", labels), &lines)
+    )
+}
+
+/// The head of a table of figures.
+fn head(first: &str, labels: &[&str]) -> Vec<String> {
+    let mut head = vec![first.to_owned()];
     for (side, label) in labels.iter().enumerate() {
         head.push(format!(
             "<span class=\"key bold c{side}\"><i></i>{}</span>",
@@ -97,9 +133,24 @@ fn row_section(row: &ComparedRow, labels: &[&str]) -> String {
     }
     head.push("runs".into());
     if labels.len() > 1 {
-        head.push(escape(&ratio_head(labels)));
-        head.push("verdict".into());
+        head.extend(["ratio".to_owned(), "verdict".to_owned()]);
     }
+    head
+}
+
+/// Ratio and verdict, of two sides.
+fn judgement(figure: &Compared, row: &ComparedRow, labels: &[&str]) -> Vec<String> {
+    if labels.len() < 2 {
+        return Vec::new();
+    }
+    let verdict = verdict(figure, is_clean(row));
+    vec![
+        escape(&ratio_cell(figure, verdict)),
+        verdict_markup(verdict, labels),
+    ]
+}
+
+fn row_section(row: &ComparedRow, labels: &[&str]) -> String {
     let lines: Vec<Vec<String>> = row
         .figures
         .iter()
@@ -109,9 +160,10 @@ fn row_section(row: &ComparedRow, labels: &[&str]) -> String {
         "<section class=\"row\">\n<h2>{}</h2>\n<p class=\"note\"><code>{}</code></p>\n{}",
         escape(&row.title),
         escape(&shell_line(&row.arguments)),
-        grid(&head, &lines)
+        grid(&head("figure", labels), &lines)
     );
     out.push_str(&percentiles(row, labels));
+    out.push_str(&over_time(row, labels));
     out.push_str("</section>\n");
     out
 }
@@ -120,11 +172,7 @@ fn figure_cells(figure: &Compared, row: &ComparedRow, labels: &[&str]) -> Vec<St
     let mut cells = vec![escape(&figure.label)];
     cells.extend((0..labels.len()).map(|side| spread_markup(figure, side)));
     cells.push(strip(figure));
-    if labels.len() > 1 {
-        let verdict = verdict(figure, is_clean(row));
-        cells.push(escape(&ratio_cell(figure, verdict)));
-        cells.push(verdict_markup(verdict, labels));
-    }
+    cells.extend(judgement(figure, row, labels));
     cells
 }
 
@@ -236,6 +284,46 @@ fn percentiles(row: &ComparedRow, labels: &[&str]) -> String {
     })
 }
 
+/// Latency over time where the load has a schedule, throughput where the
+/// server decides it; all runs of a side together.
+fn over_time(row: &ComparedRow, labels: &[&str]) -> String {
+    let cut: Vec<Vec<Slice>> = row.runs.iter().map(|runs| together(runs)).collect();
+    let first = row.runs.iter().flatten().next();
+    let courses: Vec<Course<'_>> = cut
+        .iter()
+        .enumerate()
+        .map(|(side, slices)| Course {
+            label: labels.get(side).copied().unwrap_or_default().to_owned(),
+            slices,
+            measured: first.map_or(0.0, RunResult::seconds),
+        })
+        .collect();
+    let open = first.is_some_and(|run| run.pacing == Pacing::OpenLoop);
+    let (heading, note, plot) = if open {
+        let note = "Of the same second of all runs together.";
+        ("Latency over time", note, latency_over_time(&courses))
+    } else {
+        let note = "Mean of all runs.";
+        ("Throughput over time", note, throughput_over_time(&courses))
+    };
+    plot.map_or(String::new(), |plot| figure(heading, note, &plot))
+}
+
+/// The seconds of several runs: latencies of all, counts of one on average.
+fn together(runs: &[RunResult]) -> Vec<Slice> {
+    let Some(first) = runs.first() else {
+        return Vec::new();
+    };
+    let mut merged = merge_intervals(runs.iter().map(|run| run.intervals.clone()));
+    let count = runs.len() as u64;
+    for interval in &mut merged {
+        interval.sent /= count;
+        interval.received /= count;
+        interval.bytes /= count;
+    }
+    slices_of(&merged, first.measured_ns, first.measured_received)
+}
+
 fn capitalized(text: &str) -> String {
     let mut characters = text.chars();
     let first = characters.next().map(|c| c.to_uppercase().to_string());
@@ -342,8 +430,8 @@ pub mod tests {
         assert!(html.contains("env GOMAXPROCS=1 &lt;nats&gt;"));
         assert!(html.contains("class=\"wins\">ringwire better"), "a verdict");
         assert!(html.contains("class=\"open\">no verdict"), "and none");
-        // One plot and one strip a figure in each row.
-        assert_eq!(html.matches("<svg").count(), 2 + 4);
+        // Two plots a row, a strip for each figure and each headline.
+        assert_eq!(html.matches("<svg").count(), 2 * 2 + 4 + 3);
         assert_eq!(
             html.matches("line c0 thin").count(),
             8,

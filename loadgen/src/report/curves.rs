@@ -5,7 +5,7 @@ use super::plot::{
     Axis, Band, Hit, Line, Plot, latency_axis, nines, nines_axis, percent_at, rate_axis,
     seconds_axis,
 };
-use crate::result::{INTERVAL_NS, Latencies, RunResult, SAMPLES_BEYOND};
+use crate::result::{INTERVAL_NS, Interval, Latencies, RunResult, SAMPLES_BEYOND};
 
 /// Points of a curve for each halving of the distance to 100 %.
 const TICKS_PER_HALF: u32 = 8;
@@ -111,12 +111,21 @@ impl Slice {
 
 /// The seconds of a run as plots show them.
 pub fn slices(result: &RunResult) -> Vec<Slice> {
-    let mut intervals = result.intervals.as_slice();
+    slices_of(
+        &result.intervals,
+        result.measured_ns,
+        result.measured_received,
+    )
+}
+
+/// The same of intervals: `measured_ns` long, with `received` messages in it.
+pub fn slices_of(intervals: &[Interval], measured_ns: u64, received: u64) -> Vec<Slice> {
+    let mut intervals = intervals;
     // What was still under way at the end comes within a blink: no second of
     // its own. After a stall it is worth seeing.
-    let usual = result.measured_received as f64 / result.seconds().max(1.0);
+    let usual = received as f64 / (measured_ns as f64 / 1e9).max(1.0);
     if let Some((last, rest)) = intervals.split_last()
-        && last.start_ns >= result.measured_ns
+        && last.start_ns >= measured_ns
         && (last.received as f64) < usual * TAIL_SHARE
     {
         intervals = rest;
@@ -131,9 +140,9 @@ pub fn slices(result: &RunResult) -> Vec<Slice> {
             }
             let from = chunk.first().map_or(0, |interval| interval.start_ns);
             let mut to = from + chunk.len() as u64 * INTERVAL_NS;
-            if from < result.measured_ns {
+            if from < measured_ns {
                 // The last second may be a part of one.
-                to = to.min(result.measured_ns);
+                to = to.min(measured_ns);
             }
             Slice {
                 from: from as f64 / 1e9,
@@ -303,7 +312,6 @@ fn tip(label: &str, slice: &Slice) -> String {
 mod tests {
     use super::*;
     use crate::report::page::tests::example;
-    use crate::result::Interval;
 
     #[test]
     fn a_percentile_curve_ends_at_the_maximum() {

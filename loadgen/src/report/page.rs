@@ -574,21 +574,6 @@ pub mod tests {
     }
 
     #[test]
-    fn tmp_write() {
-        std::fs::write("/tmp/rp/run.html", page(&[example()])).unwrap();
-        let mut second = example();
-        second.title = "request 4 to 2".into();
-        second.counts.lost = 3;
-        second.notes.push("the generator was 2 ms late".into());
-        std::fs::write("/tmp/rp/mix.html", page(&[example(), second])).unwrap();
-        std::fs::write(
-            "/tmp/rp/compare.html",
-            crate::report::compare_page::page(&crate::report::compare_page::tests::example()),
-        )
-        .unwrap();
-    }
-
-    #[test]
     fn pages_of_little_or_nothing_are_sound_too() {
         assert_sound(&page(&[]));
         assert_sound(&page(&[RunResult::default()]));

@@ -97,7 +97,7 @@ pub fn is_clean(row: &ComparedRow) -> bool {
     row.complaint(0).is_none() && row.complaint(1).is_none()
 }
 
-pub fn ratio_head(labels: &[&str]) -> String {
+fn ratio_head(labels: &[&str]) -> String {
     format!("{} / {}", labels[1], labels[0])
 }
 
@@ -118,7 +118,7 @@ fn show_ratio(ratio: f64) -> String {
     }
 }
 
-pub fn spread_cell(figure: &Compared, side: usize) -> String {
+fn spread_cell(figure: &Compared, side: usize) -> String {
     let values = figure.values.get(side).map_or(&[][..], Vec::as_slice);
     let Some(spread) = Spread::of(values) else {
         return "-".into();

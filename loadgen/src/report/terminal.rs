@@ -218,14 +218,17 @@ mod tests {
 
     #[test]
     fn nothing_measured_is_still_something_to_read() {
-        let mut result = RunResult::default();
-        result.growth = Some(Growth {
+        let growth = Growth {
             what: "connections".into(),
             count: 5000,
             resident_before: 1 << 20,
             resident_after: 3 << 20,
             resident_peak: 0,
-        });
+        };
+        let result = RunResult {
+            growth: Some(growth),
+            ..RunResult::default()
+        };
         let text = summary(&result);
         assert!(
             text.contains("5,000 connections: 1.00 MiB -> 3.00 MiB"),
