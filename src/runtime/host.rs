@@ -111,6 +111,16 @@ pub fn survey(root: &Path, cpus: &[usize], usage: Use) -> Vec<Finding> {
              rcu_nocbs=",
         );
     }
+    if usage.realtime && usage.spins_forever {
+        add(
+            host.not_in(
+                "sys/devices/system/cpu/isolated",
+                "have real-time cores that never sleep beside other processes",
+            ),
+            "while such a process waits, the kernel stops the core for 50 ms of each second: \
+             isolate the CPUs, or let cores sleep (--spin 50us)",
+        );
+    }
     if usage.realtime {
         add(
             host.unthrottled(),
@@ -312,6 +322,7 @@ mod tests {
                 "CPUs 1 not isolated from other processes",
                 "CPUs 3 share a physical core with another",
                 "CPUs 1-3 with the scheduler's tick",
+                "CPUs 1 have real-time cores that never sleep beside other processes",
                 "no limit on real-time threads",
             ]
         );
