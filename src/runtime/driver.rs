@@ -7,7 +7,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,10 +21,12 @@ use super::net_event::{End, Event};
 use super::net_ring::NetRing;
 use super::parker::{Parked, Parker, Waker};
 use super::passwords::Check;
+use super::privileges;
 use super::spin::{Spin, Spinner};
 use bytes::Bytes;
 
 use crate::broker::{Batch, CloseMode, Core, CoreId, Effect, Settings};
+use crate::config::Accept;
 use crate::protocol::ErrorText;
 
 /// Accepting goes on this long after it failed for want of descriptors.
@@ -42,6 +44,8 @@ pub struct Acceptor {
     pub max_connections: Option<usize>,
     /// One for each core, the own one included.
     pub cores: Vec<CoreHandle>,
+    /// Their CPUs.
+    cpus: Vec<usize>,
     retry_at: Option<u64>,
 }
 
@@ -51,14 +55,27 @@ impl Acceptor {
         loads: Arc<Loads>,
         max_connections: Option<usize>,
         cores: Vec<CoreHandle>,
+        cpus: Vec<usize>,
     ) -> Self {
         Self {
             listener: Some(listener),
             loads,
             max_connections,
             cores,
+            cpus,
             retry_at: None,
         }
+    }
+
+    /// The core for this connection.
+    fn assign(&self, socket: &OwnedFd) -> CoreId {
+        let near = match self.loads.accept() {
+            Accept::IncomingCpu => privileges::incoming_cpu(socket.as_fd())
+                .and_then(|cpu| self.cpus.iter().position(|&of_core| of_core == cpu))
+                .map(|core| CoreId(core as u8)),
+            Accept::Least | Accept::RoundRobin => None,
+        };
+        self.loads.assign(near)
     }
 }
 
@@ -84,6 +101,8 @@ pub struct Driver {
     parker: Parker,
     clock: Clock,
     spinner: Spinner,
+    /// Microseconds; 0: not.
+    busy_poll: u32,
     calls: Calls,
     control: ControlSender,
     loads: Arc<Loads>,
@@ -113,6 +132,8 @@ pub struct Parts {
     pub parker: Parker,
     pub clock: Clock,
     pub spin: Spin,
+    /// How long receives poll the network card, in microseconds; 0: not.
+    pub busy_poll: u32,
     pub calls: Calls,
     pub control: ControlSender,
     pub loads: Arc<Loads>,
@@ -132,6 +153,7 @@ impl Driver {
             parker: parts.parker,
             clock: parts.clock,
             spinner: Spinner::new(parts.spin),
+            busy_poll: parts.busy_poll,
             calls: parts.calls,
             control: parts.control,
             loads: parts.loads,
@@ -314,7 +336,7 @@ impl Driver {
             .max_connections
             .is_some_and(|max| acceptor.loads.total() >= max)
             .then_some(ErrorText::MaxConnections);
-        let to = acceptor.loads.assign();
+        let to = acceptor.assign(&fd);
         if to == self.core.id() {
             self.adopt(fd, cid, refused);
         } else {
@@ -334,6 +356,13 @@ impl Driver {
         if let Err(error) = stream.set_nodelay(true) {
             self.control.error(format!(
                 "{peer} - cid:{cid} - cannot set TCP_NODELAY: {error}"
+            ));
+        }
+        if self.busy_poll > 0
+            && let Err(error) = privileges::set_busy_poll(stream.as_fd(), self.busy_poll)
+        {
+            self.control.error(format!(
+                "{peer} - cid:{cid} - cannot set SO_BUSY_POLL: {error}"
             ));
         }
         let slot = self.core.connect(cid, peer, refused);

@@ -111,8 +111,16 @@ impl<B: SendBuffer> NetRing<B> {
     pub fn new(config: &RingConfig) -> Result<Self, RingError> {
         let submission = Submission::new(config.submission_entries, config.completion_entries)
             .map_err(RingError::Setup)?;
-        let buffers = BufferRing::new(config.receive_buffers, config.receive_buffer_bytes)
-            .map_err(RingError::ReceiveBuffers)?;
+        if config.busy_poll_micros > 0 {
+            // Kernels before 6.9 cannot; `preflight` has warned.
+            let _ = submission.poll_network(config.busy_poll_micros);
+        }
+        let buffers = BufferRing::new(
+            config.receive_buffers,
+            config.receive_buffer_bytes,
+            config.huge_page_bytes,
+        )
+        .map_err(RingError::ReceiveBuffers)?;
         // SAFETY: `drop` waits for the last completion before the pool goes, or
         // leaks the pool.
         unsafe { buffers.register(submission.ring()) }.map_err(RingError::ReceiveBuffers)?;

@@ -25,6 +25,7 @@ impl Harness {
             receive_buffers: 4,
             receive_buffer_bytes: 64,
             max_slots: 1000,
+            ..RingConfig::default()
         })
     }
 
