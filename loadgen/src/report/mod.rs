@@ -11,7 +11,6 @@
 mod compare_page;
 mod curves;
 mod export;
-mod legacy;
 mod markup;
 mod numbers;
 mod outputs;
@@ -23,7 +22,6 @@ mod terminal;
 mod verdict;
 
 pub use export::{json_line, read_json_lines};
-pub use legacy::{Cost, Faults, Growth, Latency, Report};
 pub use outputs::{ComparisonOutputs, Outputs};
 pub use table::{RULE, comparison_table, suite_table};
 pub use terminal::summary;
