@@ -2,10 +2,10 @@
 
 use super::numbers::{count, nanoseconds, seconds};
 use super::plot::{
-    Axis, Band, Hit, Line, Plot, latency_axis, nines, nines_axis, percent_at, rate_axis,
-    seconds_axis,
+    Axis, Band, Hit, Line, Plot, latency_axis, log_rate_axis, nines, nines_axis, percent_at,
+    rate_axis, seconds_axis,
 };
-use crate::result::{INTERVAL_NS, Interval, Latencies, RunResult, SAMPLES_BEYOND};
+use crate::result::{INTERVAL_NS, Interval, Latencies, RunResult, SAMPLES_BEYOND, Search};
 
 /// Points of a curve for each halving of the distance to 100 %.
 const TICKS_PER_HALF: u32 = 8;
@@ -306,6 +306,87 @@ fn tip(label: &str, slice: &Slice) -> String {
         ));
     }
     text
+}
+
+/// Latency by rate of a search, the rates that failed shaded.
+pub fn by_rate(search: &Search) -> Option<Plot> {
+    let mut steps: Vec<(f64, Latencies, Option<&String>)> = search
+        .steps
+        .iter()
+        .filter(|step| step.rate > 0)
+        .map(|step| {
+            let latency = step.latency.unpack();
+            (step.rate as f64, latency, step.objection.as_ref())
+        })
+        .collect();
+    steps.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let x = log_rate_axis(
+        steps.iter().map(|step| step.0),
+        "messages a second asked for",
+    );
+    let (low, high) = (steps.first()?.0, steps.last()?.0);
+    let line = |label: &str, class: &str, of: fn(&Latencies) -> u64| Line {
+        label: label.to_owned(),
+        class: class.to_owned(),
+        points: steps
+            .iter()
+            .filter(|step| !step.1.is_empty())
+            .map(|step| Some((step.0, of(&step.1).max(1) as f64)))
+            .collect(),
+    };
+    let limit = search.limit_ns.max(1) as f64;
+    let lines = vec![
+        line("max", "c1", Latencies::max),
+        line("p99", "c0 bold", |latency| latency.at(0.99)),
+        line("p50", "c2", |latency| latency.at(0.5)),
+        Line {
+            label: search.objective.clone(),
+            class: "c3 dash thin".into(),
+            points: vec![Some((low, limit)), Some((high, limit))],
+        },
+    ];
+    let y = latency_axis(values(&lines), "latency");
+    // Halfway to the next rate is what a pointer at a rate may mean.
+    let edge = |a: f64, b: f64| (a * b).sqrt();
+    let hits = steps
+        .iter()
+        .enumerate()
+        .map(|(index, (rate, latency, objection))| {
+            let before = index.checked_sub(1).map_or(rate / 1.1, |i| steps[i].0);
+            let after = steps.get(index + 1).map_or(rate * 1.1, |step| step.0);
+            let mut text = format!("{}/s: ", count(*rate));
+            text.push_str(objection.map_or("holds", |why| why.as_str()));
+            if !latency.is_empty() {
+                text.push_str(&format!(
+                    "\np50 {}, p99 {}, max {}",
+                    nanoseconds(latency.at(0.5) as f64),
+                    nanoseconds(latency.at(0.99) as f64),
+                    nanoseconds(latency.max() as f64)
+                ));
+            }
+            Hit {
+                from: edge(before, *rate),
+                to: edge(*rate, after),
+                text,
+            }
+        })
+        .collect();
+    let held = steps.iter().filter(|step| step.2.is_none());
+    let held = held.map(|step| step.0).fold(0.0, f64::max);
+    let failed = steps.iter().find(|step| step.2.is_some() && step.0 > held);
+    let bands = failed.map(|step| Band {
+        from: edge(held.max(step.0 / 1.1), step.0),
+        to: high * 1.15,
+        label: "does not hold".into(),
+    });
+    Some(Plot {
+        label: "Latency by rate".into(),
+        x,
+        y,
+        lines,
+        bands: bands.into_iter().collect(),
+        hits,
+    })
 }
 
 #[cfg(test)]

@@ -2,14 +2,14 @@
 //! machine and the exact command.
 
 use super::curves::{
-    Course, Curve, Slice, by_percentile, latency_over_time, slices, throughput_over_time,
+    Course, Curve, Slice, by_percentile, by_rate, latency_over_time, slices, throughput_over_time,
 };
 use super::markup::{banner, command, document, escape, facts, figure, grid, tile};
 use super::numbers::{
     bytes, count, date, digits, nanoseconds, percent, seconds, shell_line, whole,
 };
 use super::terminal::complaints;
-use crate::result::{Latencies, Machine, Pacing, QUANTILES, RunResult};
+use crate::result::{Latencies, Machine, Pacing, QUANTILES, RunResult, Search};
 
 /// The page of one run; a mix has one result for each load.
 pub fn page(results: &[RunResult]) -> String {
@@ -187,6 +187,9 @@ fn plots(results: &[RunResult]) -> String {
         })
         .collect();
     let mut out = String::new();
+    for search in results.iter().filter_map(|result| result.search.as_ref()) {
+        out.push_str(&rates_tried(search));
+    }
     if let Some(plot) = by_percentile(&curves) {
         out.push_str(&figure(
             "Latency by percentile",
@@ -205,6 +208,43 @@ fn plots(results: &[RunResult]) -> String {
         out.push_str(&figure("Throughput over time", "", &plot));
     }
     out
+}
+
+/// The rates that a search tried. What follows on the page is its best run.
+fn rates_tried(search: &Search) -> String {
+    let rows: Vec<Vec<String>> = search
+        .steps
+        .iter()
+        .map(|step| {
+            let latency = step.latency.unpack();
+            let show = |value: u64| match latency.is_empty() {
+                true => "-".into(),
+                false => nanoseconds(value as f64),
+            };
+            vec![
+                format!("{}/s", whole(step.rate)),
+                format!("{}/s", count(step.sent_per_second)),
+                format!("{}/s", count(step.received_per_second)),
+                show(latency.at(0.5)),
+                show(latency.at(0.99)),
+                show(latency.at(0.999)),
+                show(latency.max()),
+                match &step.objection {
+                    None => "<span class=\"wins\">holds</span>".into(),
+                    Some(why) => escape(why),
+                },
+            ]
+        })
+        .collect();
+    let head = ["rate", "sent", "received", "p50", "p99", "p99.9", "max", ""].map(str::to_owned);
+    let table = format!(
+        "<section class=\"summary\"><h2>Rates in the order tried</h2>{}</section>\n",
+        grid(&head, &rows)
+    );
+    let note = "Each point is a run at a fixed rate. What follows below the table is the run at the \
+                highest rate that held.";
+    let plot = by_rate(search).map(|plot| figure("Latency by rate", note, &plot));
+    plot.unwrap_or_default() + &table
 }
 
 fn percentile_note(result: &RunResult) -> String {
@@ -437,6 +477,7 @@ pub mod tests {
     use super::*;
     use crate::result::{
         Counts, INTERVAL_NS, Interval, LoadThread, PackedLatencies, Parameter, Server, ServerCost,
+        Step,
     };
 
     /// A run of five seconds with all there is.
@@ -571,6 +612,34 @@ pub mod tests {
         assert_sound(&html);
         assert_eq!(html.matches("<svg").count(), 3);
         assert!(html.contains("2 loads at once") && html.contains("request &lt;2&gt; p99"));
+    }
+
+    #[test]
+    fn a_search_shows_the_rates_it_tried() {
+        let step = |rate, objection: Option<&str>| Step {
+            rate,
+            objection: objection.map(str::to_owned),
+            sent_per_second: rate as f64,
+            received_per_second: rate as f64,
+            latency: PackedLatencies::of(&example().latency),
+        };
+        let mut result = example();
+        result.search = Some(Search {
+            objective: "p99 ≤ 1 ms".into(),
+            limit_ns: 1_000_000,
+            steps: vec![
+                step(1000, None),
+                step(4000, Some("lost <3>")),
+                step(2000, None),
+                step(0, None),
+            ],
+        });
+        let html = page(std::slice::from_ref(&result));
+        assert_sound(&html);
+        assert_eq!(html.matches("<svg").count(), 4);
+        assert!(html.contains("does not hold") && html.contains("lost &lt;3&gt;"));
+        result.search = Some(Search::default());
+        assert_sound(&page(&[result]));
     }
 
     #[test]

@@ -338,6 +338,37 @@ pub fn rate_axis(values: impl Iterator<Item = f64>, title: &str) -> Axis {
     }
 }
 
+/// A logarithmic axis of messages a second around the values, all above 0.
+pub fn log_rate_axis(values: impl Iterator<Item = f64>, title: &str) -> Axis {
+    let (mut low, mut high) = (f64::INFINITY, 0.0_f64);
+    for value in values {
+        low = low.min(value.max(1.0));
+        high = high.max(value.max(1.0));
+    }
+    if high == 0.0 {
+        (low, high) = (1.0, 10.0);
+    }
+    let (from, to) = (low / 1.15, high * 1.15);
+    let wide = (to / from).log10() > 3.0;
+    let mut ticks = Vec::new();
+    let mut decade = 10_f64.powf(from.log10().floor());
+    while decade <= to {
+        for step in [1.0, 2.0, 5.0] {
+            let at = decade * step;
+            if at >= from && at <= to {
+                let label = (!wide || step == 1.0).then(|| short_rate(at));
+                ticks.push(Tick { at, label });
+            }
+        }
+        decade *= 10.0;
+    }
+    Axis {
+        scale: Scale::Log { from, to },
+        ticks,
+        title: title.to_owned(),
+    }
+}
+
 /// An axis of seconds from 0.
 pub fn seconds_axis(end: f64) -> Axis {
     let (_, step) = round_up(end.max(1.0) / 2.0);

@@ -234,6 +234,30 @@ pub struct Figure {
     pub unit: String,
 }
 
+/// One rate that a search for the highest rate tried.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Step {
+    /// Messages a second that were asked for.
+    pub rate: u64,
+    /// Why the rate does not hold, `None` if it does.
+    pub objection: Option<String>,
+    pub sent_per_second: f64,
+    pub received_per_second: f64,
+    pub latency: PackedLatencies,
+}
+
+/// The search that a result is the best run of.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Search {
+    /// What must hold: "p99 ≤ 1 ms".
+    pub objective: String,
+    pub limit_ns: u64,
+    /// In the order in which they were tried.
+    pub steps: Vec<Step>,
+}
+
 /// The result of one run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -271,6 +295,7 @@ pub struct RunResult {
     pub cost: Option<ServerCost>,
     pub growth: Option<Growth>,
     pub figures: Vec<Figure>,
+    pub search: Option<Search>,
     /// What a reader should know and nobody did wrong.
     pub notes: Vec<String>,
     /// What went wrong beside the counts: errors of the server, connections
@@ -369,6 +394,10 @@ mod tests {
             cost: Some(ServerCost::default()),
             growth: Some(Growth::default()),
             figures: vec![Figure::default()],
+            search: Some(Search {
+                steps: vec![Step::default()],
+                ..Search::default()
+            }),
             complete: true,
             ..RunResult::default()
         };
