@@ -69,10 +69,15 @@ pub(super) fn canonical_publish_with_headers<'a>(
     bytes: &'a [u8],
     limits: &ParseLimits,
 ) -> Option<(usize, Publish<'a>)> {
-    let (verb, rest) = bytes.split_first_chunk::<5>()?;
-    if !limits.headers || !verb.eq_ignore_ascii_case(b"HPUB ") {
+    let (verb, rest) = bytes.split_first_chunk::<4>()?;
+    // As above.
+    if u32::from_le_bytes(*verb) & 0xDFDF_DFDF != u32::from_le_bytes(*b"HPUB")
+        || !limits.headers
+        || rest.first() != Some(&b' ')
+    {
         return None;
     }
+    let (verb, rest) = bytes.split_at(verb.len() + 1);
     let subject_end = token_end(rest)?;
     if subject_end == 0 || rest[subject_end] != b' ' {
         return None;
@@ -131,27 +136,29 @@ struct Sizes {
 /// Two sizes with a space between and CRLF behind.
 #[inline(always)]
 fn canonical_sizes(bytes: &[u8]) -> Option<Sizes> {
-    let header = digits(bytes)?;
-    if bytes.get(header.1) != Some(&b' ') {
+    let header = digits(bytes);
+    let (_, count) = header;
+    if count == 0 || count > MAX_SIZE_DIGITS || *bytes.get(count)? != b' ' {
         return None;
     }
-    let total = canonical_size(&bytes[header.1 + 1..])?;
+    let total = canonical_size(&bytes[count + 1..])?;
     Some(Sizes { header, total })
 }
 
 /// A size that CRLF follows, and its number of digits.
 #[inline(always)]
 fn canonical_size(bytes: &[u8]) -> Option<(u32, usize)> {
-    let (size, count) = digits(bytes)?;
-    if bytes.get(count..count + 2)? != CRLF {
+    let (size, count) = digits(bytes);
+    if count == 0 || count > MAX_SIZE_DIGITS || bytes.get(count..count + 2)? != CRLF {
         return None;
     }
     Some((size, count))
 }
 
-/// A number of at most [`MAX_SIZE_DIGITS`] digits, and how many.
+/// The number that the first digits are and how many they are, one more than
+/// [`MAX_SIZE_DIGITS`] at most.
 #[inline(always)]
-fn digits(bytes: &[u8]) -> Option<(u32, usize)> {
+fn digits(bytes: &[u8]) -> (u32, usize) {
     let window = &bytes[..bytes.len().min(MAX_SIZE_DIGITS + 1)];
     let mut size = 0u32;
     let mut count = 0;
@@ -164,9 +171,7 @@ fn digits(bytes: &[u8]) -> Option<(u32, usize)> {
         size = size.wrapping_mul(10).wrapping_add(u32::from(digit));
         count += 1;
     }
-    (1..=MAX_SIZE_DIGITS)
-        .contains(&count)
-        .then_some((size, count))
+    (size, count)
 }
 
 /// Position of the first byte at or below SPACE, eight bytes at a time.
