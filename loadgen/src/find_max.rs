@@ -4,7 +4,7 @@
 use crate::child::{self, Seconds, Site};
 use crate::cli::{Common, values};
 use crate::error::Error;
-use crate::result::{Figure, Pacing, RunResult};
+use crate::result::{Figure, Pacing, PackedLatencies, RunResult, Search as Searched, Step};
 use crate::sys;
 use clap::Args;
 use std::str::FromStr;
@@ -186,6 +186,7 @@ pub fn run(options: &Options, common: &Common) -> Result<RunResult, Error> {
         },
     };
     let mut search = Search::new(options.from, options.to, options.precision);
+    let mut steps = Vec::new();
     let mut best = None;
     let mut last = None;
     while let Some(rate) = search.next() {
@@ -207,6 +208,13 @@ pub fn run(options: &Options, common: &Common) -> Result<RunResult, Error> {
                     .map_or("holds".into(), |why| format!("fails: {why}"));
                 eprintln!("{rate:>10}/s  {verdict}");
             }
+            steps.push(Step {
+                rate,
+                objection: why.clone(),
+                sent_per_second: result.sent_per_second(),
+                received_per_second: result.received_per_second(),
+                latency: PackedLatencies::of(&result.latency),
+            });
             if why.is_none() {
                 best = Some(result);
                 held = true;
@@ -223,6 +231,11 @@ pub fn run(options: &Options, common: &Common) -> Result<RunResult, Error> {
         .or(last)
         .ok_or_else(|| Error::Usage("stopped before anything was measured".into()))?;
     result.command = std::env::args().collect();
+    result.search = Some(Searched {
+        objective: options.objective.to_string(),
+        limit_ns: options.objective.limit_ns,
+        steps,
+    });
     result.complete &= !sys::stop_requested();
     match search.held() {
         Some(rate) => {

@@ -3,7 +3,7 @@
 use super::command::{Command, Verb};
 use super::parse_error::ParseError;
 use super::scan::{Incomplete, ParseLimits, Scan, scan};
-use super::scan_publish::canonical_publish;
+use super::scan_publish::{canonical_publish, canonical_publish_with_headers};
 
 /// Capacity of the carry-over that is kept from one cut command to the next, in bytes, so that a
 /// stream of messages cut by the ends of receive buffers does not allocate for each.
@@ -124,6 +124,9 @@ impl Parser {
     ) -> (usize, Result<Option<Command<'p>>, ParseError>) {
         if input.is_empty() {
             return (0, Ok(None));
+        }
+        if let Some((taken, publish)) = canonical_publish_with_headers(input, limits) {
+            return (taken, Ok(Some(Command::Publish(publish))));
         }
         match scan(input, limits) {
             Ok(Scan::Command(taken, command)) => (taken, Ok(Some(command))),

@@ -212,6 +212,8 @@ fn keeps_the_tail_of_canonical_lines_only() {
     assert_eq!(tail("PUB foo 02\r\nhi\r\n"), some(" 02\r\nhi\r\n"));
     assert_eq!(tail("PUB a r 00\r\n\r\n"), some(" r 00\r\n\r\n"));
     assert_eq!(tail("HPUB a 01 2\r\nhi\r\n"), some(" 01 2\r\nhi\r\n"));
+    assert_eq!(tail("HPUB a 5 1 2\r\nhi\r\n"), some(" 5 1 2\r\nhi\r\n"));
+    assert_eq!(tail("HPUB a 1x 1 2\r\nhi\r\n"), some(" 1x 1 2\r\nhi\r\n"));
     assert_eq!(tail("HPUB a 1 02\r\nhi\r\n"), some(" 1 02\r\nhi\r\n"));
     for script in [
         "PUB foo 2\nhi\r\n",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::common::{Client, Server, is_ringwire, server_binary};
+use crate::common::{Client, Server, eventually, is_ringwire, server_binary};
 
 /// CAP_IPC_LOCK, CAP_SYS_NICE and CAP_NET_ADMIN, as bits.
 const CAPABILITIES: u64 = 1 << 14 | 1 << 23 | 1 << 12;
@@ -182,4 +182,77 @@ fn host_settings_are_one_warning_before_the_server_is_ready() {
     let lines = start(&["-D"]);
     assert_eq!(about_host(&lines, "[WRN]"), 1);
     assert!(about_host(&lines, "[DBG]") >= 1, "{lines:?}");
+}
+
+/// Connections of each core.
+fn spread(server: &Server) -> Vec<u64> {
+    let figures = server.get_json("/corez");
+    let cores = figures["cores"].as_array().expect("cores");
+    cores
+        .iter()
+        .map(|core| core["connections"].as_u64().expect("a count"))
+        .collect()
+}
+
+#[test]
+fn cores_take_turns_if_told_so() {
+    if !is_ringwire() {
+        println!("skipped: nats-server has no cores");
+        return;
+    }
+    for (way, expected) in [("least", [1, 1]), ("round_robin", [2, 0])] {
+        let server = Server::builder()
+            .cores(2)
+            .monitor()
+            .args(["--accept", way])
+            .start();
+        let _first = Client::ready(server.addr());
+        let second = Client::ready(server.addr());
+        assert_eq!(spread(&server), [1, 1], "{way}");
+        drop(second);
+        eventually("the end of the second connection", || {
+            (spread(&server) == [1, 0]).then_some(())
+        });
+        let _third = Client::ready(server.addr());
+        assert_eq!(spread(&server), expected, "{way}");
+    }
+}
+
+#[test]
+fn connections_go_to_the_cpu_of_their_packets() {
+    if !is_ringwire() {
+        println!("skipped: nats-server has no cores");
+        return;
+    }
+    let cpus: Vec<usize> = ringwire::runtime::cpus::allowed().expect("an affinity mask");
+    let cpus = &cpus[..cpus.len().min(2)];
+    let list: Vec<String> = cpus.iter().map(usize::to_string).collect();
+    let server = Server::builder()
+        .monitor()
+        .args(["--accept", "incoming_cpu", "--cpus", &list.join(",")])
+        .start();
+    // On loopback packets come in on the CPU that sends them. The last one first, which the
+    // core with the fewest connections would not get.
+    let core = cpus.len() - 1;
+    let clients: Vec<Client> = std::thread::scope(|scope| {
+        let connect = || {
+            pin(cpus[core]);
+            (0..3).map(|_| Client::ready(server.addr())).collect()
+        };
+        scope.spawn(connect).join().expect("clients")
+    });
+    let mut expected = vec![0; cpus.len()];
+    expected[core] = clients.len() as u64;
+    assert_eq!(spread(&server), expected);
+}
+
+/// Pins the calling thread.
+fn pin(cpu: usize) {
+    // SAFETY: the set is a plain bit mask on this stack, of the size given.
+    let result = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
+    };
+    assert_eq!(result, 0, "the CPU is in the mask");
 }

@@ -211,10 +211,10 @@ fn judge_schedule(result: &mut RunResult, work: &dyn Work, plan: &Plan) {
         "the server did not take more, or the load generator's cores were taken away"
     };
     let what = format!(
-        "behind its own schedule: {:.0} of {asked:.0} messages a second were sent in time, \
-         the 99th percentile {:.1} ms late; {cause}",
-        result.sent_per_second(),
+        "behind its own schedule: the 99th percentile of sends was {:.1} ms late, \
+         {:.0} of {asked:.0} messages a second were sent; {cause}",
         lag as f64 / 1e6,
+        result.sent_per_second(),
     );
     if kept {
         result.notes.push(what);

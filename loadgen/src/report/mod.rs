@@ -21,8 +21,7 @@ mod table;
 mod terminal;
 mod verdict;
 
-pub use export::{json_line, read_json_lines};
+pub use export::read_json_lines;
 pub use outputs::{ComparisonOutputs, Outputs};
-pub use table::{RULE, comparison_table, suite_table};
+pub use table::{comparison_table, suite_table};
 pub use terminal::summary;
-pub use verdict::{Spread, Verdict, verdict};

@@ -78,7 +78,7 @@ pub fn figure(value: f64, unit: Unit) -> String {
 
 /// Seconds without needless digits: "10 s", "0.5 s".
 pub fn seconds(nanoseconds: u64) -> String {
-    let text = format!("{:.3}", nanoseconds as f64 / 1e9);
+    let text = format!("{:.2}", nanoseconds as f64 / 1e9);
     let text = text.trim_end_matches('0').trim_end_matches('.');
     format!("{text} s")
 }
@@ -145,6 +145,8 @@ mod tests {
         assert_eq!(figure(1000.0, Unit::PerSecond), "1,000/s");
         assert_eq!(seconds(500_000_000), "0.5 s");
         assert_eq!(seconds(10_000_000_000), "10 s");
+        assert_eq!(seconds(4_999_500_000), "5 s");
+        assert_eq!(seconds(0), "0 s");
         assert_eq!(date(0), "1970-01-01 00:00:00 UTC");
     }
 

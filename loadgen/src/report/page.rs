@@ -6,7 +6,7 @@ use super::curves::{
 };
 use super::markup::{banner, command, document, escape, facts, figure, grid, tile};
 use super::numbers::{
-    bytes, count, date, digits, nanoseconds, percent, seconds, shell_line, whole,
+    bytes, count, date, digits, nanoseconds, percent, seconds, shell_line, short_rate, whole,
 };
 use super::terminal::complaints;
 use crate::result::{Latencies, Machine, Pacing, QUANTILES, RunResult, Search};
@@ -95,7 +95,7 @@ fn tiles(result: &RunResult) -> String {
         out.push_str(&tile("maximum", &max, "latency"));
     }
     if result.measured_ns > 0 && result.measured_received > 0 {
-        let rate = format!("{}/s", count(result.received_per_second()));
+        let rate = format!("{}/s", short_rate(result.received_per_second()));
         let payload = format!("{}/s of payload", bytes(result.bytes_per_second()));
         out.push_str(&tile("received", &rate, &payload));
     }

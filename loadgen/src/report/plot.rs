@@ -13,6 +13,9 @@ const RIGHT: f64 = 18.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 44.0;
 
+/// Half the width of a long label of the x axis.
+const LABEL_HALF: f64 = 30.0;
+
 /// Points up to which each is drawn as a dot besides the line.
 const DOTS_MAX: usize = 40;
 
@@ -168,9 +171,14 @@ impl Plot {
                 "<line class=\"faint\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{bottom}\"/>"
             );
             if let Some(label) = &tick.label {
+                // At the right end there is no room for half of it.
+                let (x, anchor) = match right - x < LABEL_HALF {
+                    true => (WIDTH - 2.0, "end"),
+                    false => (x, "middle"),
+                };
                 let _ = write!(
                     out,
-                    "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+                    "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>",
                     bottom + 17.0,
                     escape(label)
                 );
@@ -327,7 +335,7 @@ pub fn rate_axis(values: impl Iterator<Item = f64>, title: &str) -> Axis {
     while at <= to * 1.001 {
         ticks.push(Tick {
             at,
-            label: Some(short_rate(at)),
+            label: Some(rate_label(at)),
         });
         at += step;
     }
@@ -336,6 +344,20 @@ pub fn rate_axis(values: impl Iterator<Item = f64>, title: &str) -> Axis {
         ticks,
         title: title.to_owned(),
     }
+}
+
+/// A round rate without needless decimals: "50k".
+fn rate_label(rate: f64) -> String {
+    let text = short_rate(rate);
+    let Some(unit) = text.chars().last().filter(|unit| !unit.is_ascii_digit()) else {
+        return text;
+    };
+    let number = text.trim_end_matches(unit);
+    let number = match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.'),
+        false => number,
+    };
+    format!("{number}{unit}")
 }
 
 /// A logarithmic axis of messages a second around the values, all above 0.
@@ -356,7 +378,7 @@ pub fn log_rate_axis(values: impl Iterator<Item = f64>, title: &str) -> Axis {
         for step in [1.0, 2.0, 5.0] {
             let at = decade * step;
             if at >= from && at <= to {
-                let label = (!wide || step == 1.0).then(|| short_rate(at));
+                let label = (!wide || step == 1.0).then(|| rate_label(at));
                 ticks.push(Tick { at, label });
             }
         }
@@ -476,6 +498,8 @@ mod tests {
             assert!((2..=14).contains(&count), "{end}: {count}");
         }
         assert!(rate_axis([0.0].into_iter(), "").ticks.len() > 1);
+        let labels = [0.0, 500.0, 50_000.0, 150_000.0, 1_000_000.0, 2_500_000.0].map(rate_label);
+        assert_eq!(labels, ["0", "500", "50k", "150k", "1M", "2.5M"]);
     }
 
     #[test]

@@ -65,13 +65,6 @@ impl Progress {
         self.show(&line);
     }
 
-    /// A text that stays.
-    pub fn note(&mut self, text: &str) {
-        self.clear();
-        // Nobody to tell when standard error is gone.
-        let _ = writeln!(self.out, "{text}");
-    }
-
     /// Takes the line away, before what comes after the run.
     pub fn clear(&mut self) {
         if std::mem::take(&mut self.drawn) {
@@ -83,6 +76,7 @@ impl Progress {
     fn show(&mut self, line: &str) {
         if self.redraws {
             let line: String = line.chars().take(COLUMNS).collect();
+            // Nobody to tell when standard error is gone.
             let _ = write!(self.out, "\r{line:COLUMNS$}");
             let _ = self.out.flush();
             self.drawn = true;
@@ -159,7 +153,6 @@ mod tests {
                 latency: Some(&latency),
             });
         }
-        progress.note("a note");
         progress.clear();
         String::from_utf8(screen.0.lock().unwrap().clone()).unwrap()
     }
@@ -168,7 +161,7 @@ mod tests {
     fn elsewhere_a_line_each_second() {
         let text = shown(false);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 4, "{text}");
+        assert_eq!(lines.len(), 3, "{text}");
         assert_eq!(
             lines[2],
             "    5 s  sent 1.23M/s  received 12.3M/s  p50 41.2 µs  p99 41.2 µs  max 41.2 µs"
@@ -181,7 +174,8 @@ mod tests {
         let text = shown(true);
         assert!(text.contains("[######------] 5/10 s"), "{text}");
         assert!(text.contains("warm-up"));
-        assert!(text.ends_with("a note\n"), "{text:?}");
+        let rest = text.rsplit('\r').nth(1).unwrap();
+        assert!(text.ends_with('\r') && rest.trim().is_empty(), "{text:?}");
         for line in text.split('\r') {
             assert!(line.trim_end_matches('\n').chars().count() <= COLUMNS);
         }

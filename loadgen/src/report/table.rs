@@ -37,6 +37,7 @@ pub fn comparison_table(comparison: &Comparison, markdown: bool) -> String {
     for complaint in complaints(comparison) {
         let _ = writeln!(out, "{}{complaint}", if markdown { "\n" } else { "" });
     }
+    let _ = writeln!(out, "\n{RULE}");
     out
 }
 
@@ -210,7 +211,8 @@ mod tests {
         assert!(text.contains("| 0.49 "), "{text}");
         assert!(text.contains("[1.09]"), "{text}");
         let columns = |line: &str| line.matches(" | ").count();
-        let counts: Vec<usize> = text.lines().map(columns).collect();
+        let table = text.lines().filter(|line| line.starts_with('|'));
+        let counts: Vec<usize> = table.map(columns).collect();
         assert!(counts.iter().all(|&count| count == counts[0]), "{text}");
         assert!(!comparison_table(&comparison, false).contains('|'));
     }
@@ -248,7 +250,10 @@ mod tests {
             row.figures.iter_mut().for_each(|f| f.values.truncate(1));
         }
         let text = comparison_table(&comparison, false);
-        assert!(!text.contains("verdict") && !text.contains(" / "), "{text}");
+        assert!(
+            !text.contains("no verdict") && !text.contains(" / "),
+            "{text}"
+        );
         assert!(!suite_table(&comparison).contains("ratio"));
     }
 }
