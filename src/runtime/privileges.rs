@@ -172,6 +172,11 @@ fn capabilities() -> u64 {
         .unwrap_or(0)
 }
 
+/// Whether this process may lock memory beyond its limit.
+pub fn may_lock_memory() -> bool {
+    capabilities() >> CAP_IPC_LOCK & 1 == 1
+}
+
 /// Refuses what this process may not do. `buffer_bytes` are the receive buffers of one core.
 ///
 /// # Errors
