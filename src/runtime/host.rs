@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::cpus::format_list;
 use super::listener::BACKLOG;
+use super::preflight::MEMLOCK_BYTES;
 
 /// Idle states that take longer to leave are reported, in microseconds.
 const WAKE_MICROS: u64 = 20;
@@ -30,6 +31,8 @@ pub struct Use {
     pub spins_forever: bool,
     /// They run under SCHED_FIFO.
     pub realtime: bool,
+    /// The limit of locked memory does not apply (CAP_IPC_LOCK).
+    pub locks_freely: bool,
 }
 
 /// A setting that is not right.
@@ -87,6 +90,13 @@ pub fn survey(root: &Path, cpus: &[usize], usage: Use) -> Vec<Finding> {
         host.accept_queue(),
         "a burst of clients may have to connect again: sysctl -w net.core.somaxconn=4096",
     );
+    if !usage.locks_freely {
+        add(
+            host.locked_memory(),
+            "the rings of a further core, or larger ones, may be refused: LimitMEMLOCK=64M in the \
+             service, or `ulimit -l`",
+        );
+    }
     if usage.dedicated {
         add(
             host.not_in(
@@ -194,6 +204,22 @@ impl Host<'_> {
         (value < i64::from(BACKLOG)).then(|| format!("net.core.somaxconn {value}"))
     }
 
+    /// The limit, if it is below what [`preflight`](super::preflight) asks for one core, for
+    /// each core.
+    fn locked_memory(&self) -> Option<String> {
+        let limits = self.read("proc/self/limits")?;
+        let limit = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max locked memory"))?
+            .split_whitespace()
+            .next()?;
+        // "unlimited" is no number.
+        let bytes: u64 = limit.parse().ok()?;
+        let cores = self.cpus.len() as u64;
+        (bytes < cores * MEMLOCK_BYTES)
+            .then(|| format!("{} KiB of locked memory for {cores} cores", bytes >> 10))
+    }
+
     fn unthrottled(&self) -> Option<String> {
         let value = self.read("proc/sys/kernel/sched_rt_runtime_us")?;
         (value == "-1").then(|| "no limit on real-time threads".to_owned())
@@ -246,6 +272,7 @@ mod tests {
         dedicated: true,
         spins_forever: true,
         realtime: true,
+        locks_freely: true,
     };
 
     fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -291,6 +318,10 @@ mod tests {
                 "[always] madvise never",
             ),
             ("proc/sys/net/core/somaxconn", "128"),
+            (
+                "proc/self/limits",
+                "Limit Soft Hard Units\nMax locked memory 524288 unlimited bytes",
+            ),
         ];
         assert_eq!(
             states(&files, &[1, 2], Use::default()),
@@ -300,6 +331,7 @@ mod tests {
                 "idle states above 20 µs on CPUs 1",
                 "transparent huge pages always",
                 "net.core.somaxconn 128",
+                "512 KiB of locked memory for 2 cores",
             ]
         );
     }
@@ -338,9 +370,17 @@ mod tests {
                 "always [madvise] never",
             ),
             ("proc/sys/net/core/somaxconn", "4096"),
+            (
+                "proc/self/limits",
+                "Max locked memory unlimited unlimited bytes",
+            ),
             ("proc/sys/kernel/sched_rt_runtime_us", "950000"),
         ];
-        assert!(states(&files, &[2, 3], DEDICATED).is_empty());
+        let limited = Use {
+            locks_freely: false,
+            ..DEDICATED
+        };
+        assert!(states(&files, &[2, 3], limited).is_empty());
         assert!(states(&[], &[0], Use::default()).is_empty());
     }
 

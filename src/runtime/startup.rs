@@ -318,6 +318,7 @@ fn warn_of_host(options: &Options, cpus: &[usize], log: &mut Logger) {
             || realtime,
         spins_forever,
         realtime,
+        locks_freely: privileges::may_lock_memory(),
     };
     let findings = host::survey(std::path::Path::new("/"), cpus, usage);
     if findings.is_empty() {
