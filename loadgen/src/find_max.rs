@@ -91,9 +91,8 @@ impl std::fmt::Display for Objective {
 /// Why a rate does not hold, `None` if it does.
 fn objection(result: &RunResult, rate: u64, objective: Objective) -> Option<String> {
     let counts = result.counts;
-    if !result.complete || !counts.clean() {
-        let first = result.faults.first().cloned();
-        return Some(first.unwrap_or_else(|| {
+    if !result.is_clean() {
+        return Some(result.faults.first().cloned().unwrap_or_else(|| {
             format!(
                 "lost {}, duplicated {}, reordered {}, damaged {}",
                 counts.lost, counts.duplicated, counts.reordered, counts.damaged

@@ -5,7 +5,7 @@ mod common;
 #[path = "common/fake.rs"]
 mod fake;
 
-use common::{LOADGEN, errors, faults, loadgen, result};
+use common::{LOADGEN, errors, faults, is_sound, loadgen, result};
 use fake::Fault;
 use std::net::TcpListener;
 use std::process::Command;
@@ -27,7 +27,7 @@ const PACED: &[&str] = &[
 fn a_sound_server_gives_a_clean_result() {
     let output = loadgen(&fake::start(|_| Fault::None), PACED);
     let result = result(&output);
-    assert!(output.status.success(), "{result}");
+    assert!(is_sound(&result), "{result}");
     assert_eq!(result["counts"]["sent"], 500);
     assert_eq!(result["counts"]["received"], 500);
     assert_eq!(result["counts"]["lost"], 0);
@@ -164,7 +164,12 @@ fn all_loads_run_against_the_fake_server() {
         let short = [arguments, &["--warmup", "0", "--seconds", "0.2"]].concat();
         let output = loadgen(&fake::start(|_| Fault::None), &short);
         let result = result(&output);
-        assert!(output.status.success(), "{arguments:?} {}", faults(&result));
+        assert!(
+            is_sound(&result),
+            "{arguments:?} {} {}",
+            result["counts"],
+            faults(&result)
+        );
     }
 }
 
@@ -197,6 +202,18 @@ fn refused_credentials_are_named() {
     assert_eq!(output.status.code(), Some(1));
     let text = errors(&output);
     assert!(text.contains("Authorization Violation"), "{text}");
+}
+
+#[test]
+fn a_clean_run_ends_with_status_zero() {
+    let closed = ["pubsub", "--closed", "--warmup", "0", "--seconds", "0.2"];
+    let output = loadgen(&fake::start(|_| Fault::None), &closed);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        faults(&result(&output))
+    );
 }
 
 #[test]

@@ -13,6 +13,10 @@ use std::collections::BTreeMap;
 /// Sends of this share of the rate asked for pass as the rate.
 const RATE_KEPT: f64 = 0.99;
 
+/// Seconds of sends that may be overdue at the end: a pause, not a backlog
+/// that grows.
+const OVERDUE_PASSES: f64 = 0.05;
+
 /// From this share of time on the load generator may have been the limit.
 const BUSY_LIMIT: f64 = 0.95;
 
@@ -192,7 +196,8 @@ fn judge_schedule(result: &mut RunResult, work: &dyn Work, plan: &Plan) {
         (until.min(end) - from.max(begin)).max(0.0) / (end - begin).max(1e-9)
     });
     let asked = rate as f64 * share;
-    let kept = result.sent_per_second() >= asked * RATE_KEPT - 1.0;
+    let overdue = (1.0 - result.sent_per_second() / asked.max(1.0)) * result.seconds();
+    let kept = result.sent_per_second() >= asked * RATE_KEPT || overdue <= OVERDUE_PASSES;
     let lag = result
         .schedule_lag
         .as_ref()

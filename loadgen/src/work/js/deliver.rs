@@ -179,10 +179,7 @@ impl ConsumeLoad {
         out: &mut Vec<u8>,
     ) -> bool {
         let consumer = &mut self.consumers[place];
-        let subject = self
-            .setting
-            .ordered_subject(consumer.id, consumer.generation);
-        if msg.subject != subject.as_bytes() && is_inbox(msg.subject, &self.setting.inbox) {
+        if msg.sid != ordered_sid(consumer.generation) {
             return false;
         }
         if delivery.consumer_sequence == consumer.next {
@@ -190,8 +187,13 @@ impl ConsumeLoad {
             consumer.last = delivery.stream_sequence;
             return true;
         }
+        let _ = write!(out, "UNSUB {}\r\n", ordered_sid(consumer.generation));
         consumer.generation += 1;
         consumer.next = 1;
+        let subject = self
+            .setting
+            .ordered_subject(consumer.id, consumer.generation);
+        subscribe(out, &subject, None, ordered_sid(consumer.generation));
         self.board.recreated.add(1);
         let name = format!(
             "{}_{}_{}",
@@ -290,9 +292,10 @@ impl ConsumeLoad {
     }
 }
 
-/// Whether a subject is below the inbox of consumers.
-fn is_inbox(subject: &[u8], inbox: &str) -> bool {
-    subject.starts_with(inbox.as_bytes())
+/// Sid of the subscription of an ordered consumer that was made anew
+/// `generation` times.
+fn ordered_sid(generation: u64) -> u64 {
+    ONLY_SID + 1 + generation
 }
 
 /// The value of a header.
@@ -336,7 +339,13 @@ impl Load for ConsumeLoad {
                     let group = (self.setting.options.conns > 1).then_some("loadgen");
                     subscribe(out, &format!("{inbox}.push"), group, ONLY_SID);
                 }
-                Mode::Ordered => subscribe(out, &format!("{inbox}.{id}.*"), None, ONLY_SID),
+                Mode::Ordered => {
+                    // The server waits for interest in this very subject: a
+                    // wildcard does not count.
+                    let subject = self.setting.ordered_subject(id, 0);
+                    subscribe(out, &subject, None, ordered_sid(0));
+                    subscribe(out, &format!("{inbox}.{id}.api"), None, ONLY_SID);
+                }
             }
         }
         if let Some(schedule) = &mut self.schedule {
