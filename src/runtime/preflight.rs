@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
 
 use super::net_event::RingConfig;
 use super::privileges::{self, Grants, PrivilegeError};
@@ -262,20 +261,13 @@ pub fn run(
     let buffers = RingConfig::default().receive_bytes();
     privileges::check(options, &grants, cores, buffers).map_err(PreflightError::Privilege)?;
     if options.busy_poll > 0 {
-        try_busy_poll(options.busy_poll)
-            .map_err(|error| PreflightError::Privilege(PrivilegeError::BusyPoll { error }))?;
+        privileges::check_busy_poll(options.busy_poll).map_err(PreflightError::Privilege)?;
         let napi = ring.poll_network(options.busy_poll);
         warnings.extend(napi.err().map(|error| Warning::NoNapi {
             error: error.to_string(),
         }));
     }
     Ok(warnings)
-}
-
-/// Sets the option on a socket that nobody uses.
-fn try_busy_poll(micros: u32) -> io::Result<()> {
-    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
-    privileges::set_busy_poll(socket.as_fd(), micros)
 }
 
 /// Soft and hard value of a resource limit.

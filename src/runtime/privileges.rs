@@ -5,12 +5,11 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use crate::config::{HostOptions, Spin};
 
 /// Numbers of capabilities (`include/uapi/linux/capability.h`).
-const CAP_NET_ADMIN: u32 = 12;
 const CAP_IPC_LOCK: u32 = 14;
 const CAP_SYS_NICE: u32 = 23;
 
@@ -36,7 +35,7 @@ pub enum PrivilegeError {
     Realtime { priority: u8, error: io::Error },
     /// Real-time cores that never sleep on every CPU there is.
     RealtimeEverywhere,
-    /// SO_BUSY_POLL may not be set.
+    /// SO_BUSY_POLL may not be set: newer kernels ask for no capability.
     BusyPollForbidden,
     /// SO_BUSY_POLL cannot be set.
     BusyPoll { error: io::Error },
@@ -85,8 +84,8 @@ impl fmt::Display for PrivilegeError {
                  cores sleep (--spin 50us)",
             ),
             Self::BusyPollForbidden => f.write_str(
-                "--busy_poll: setting SO_BUSY_POLL needs CAP_NET_ADMIN (AmbientCapabilities= of \
-                 the service)",
+                "--busy_poll: on this kernel SO_BUSY_POLL needs CAP_NET_ADMIN \
+                 (AmbientCapabilities= of the service)",
             ),
             Self::BusyPoll { error } => write!(
                 f,
@@ -207,10 +206,24 @@ pub fn check(
             limit: grants.rtprio,
         });
     }
-    if options.busy_poll > 0 && !grants.has(CAP_NET_ADMIN) {
-        return Err(PrivilegeError::BusyPollForbidden);
-    }
     Ok(())
+}
+
+/// Tries SO_BUSY_POLL on a socket that nobody uses: kernels differ in whom they let.
+///
+/// # Errors
+/// [`PrivilegeError::BusyPollForbidden`] and [`PrivilegeError::BusyPoll`].
+pub fn check_busy_poll(micros: u32) -> Result<(), PrivilegeError> {
+    std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))
+        .and_then(|socket| set_busy_poll(socket.as_fd(), micros))
+        .map_err(busy_poll_refusal)
+}
+
+fn busy_poll_refusal(error: io::Error) -> PrivilegeError {
+    match error.raw_os_error() {
+        Some(libc::EPERM) => PrivilegeError::BusyPollForbidden,
+        _ => PrivilegeError::BusyPoll { error },
+    }
 }
 
 /// Refuses real-time cores that never sleep if they have every CPU in `online`: nothing else
@@ -354,13 +367,6 @@ mod tests {
                 HostOptions { realtime: 7, ..ask },
                 ["priority 7", "CAP_SYS_NICE"],
             ),
-            (
-                HostOptions {
-                    busy_poll: 5,
-                    ..ask
-                },
-                ["SO_BUSY_POLL", "CAP_NET_ADMIN"],
-            ),
         ] {
             let text = refusal(options, NOTHING).expect("refused");
             assert!(words.iter().all(|word| text.contains(word)), "{text}");
@@ -368,16 +374,22 @@ mod tests {
     }
 
     #[test]
+    fn refusals_of_busy_polling_are_told_apart() {
+        let refusal = |errno| busy_poll_refusal(io::Error::from_raw_os_error(errno)).to_string();
+        assert!(refusal(libc::EPERM).contains("CAP_NET_ADMIN"));
+        assert!(refusal(libc::ENOPROTOOPT).contains("CONFIG_NET_RX_BUSY_POLL"));
+    }
+
+    #[test]
     fn capabilities_and_limits_allow() {
         let all = HostOptions {
-            busy_poll: 5,
             lock_memory: true,
             huge_pages: true,
             realtime: 7,
             ..HostOptions::default()
         };
         let by_capability = Grants {
-            capabilities: 1 << CAP_NET_ADMIN | 1 << CAP_IPC_LOCK | 1 << CAP_SYS_NICE,
+            capabilities: 1 << CAP_IPC_LOCK | 1 << CAP_SYS_NICE,
             huge_pages_free: 4,
             ..NOTHING
         };
@@ -388,17 +400,13 @@ mod tests {
             huge_pages_free: 4,
             ..NOTHING
         };
-        let without_polling = HostOptions {
-            busy_poll: 0,
-            ..all
-        };
-        assert_eq!(refusal(without_polling, by_limit), None);
+        assert_eq!(refusal(all, by_limit), None);
         let small_pages = Grants {
             huge_page_bytes: 64 << 10,
             huge_pages_free: 127,
             ..by_limit
         };
-        assert!(refusal(without_polling, small_pages).is_some_and(|text| text.contains("128")));
+        assert!(refusal(all, small_pages).is_some_and(|text| text.contains("128")));
     }
 
     #[test]
@@ -414,7 +422,6 @@ mod tests {
 
     #[test]
     fn an_accepted_socket_knows_its_cpu() {
-        use std::os::fd::AsFd;
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (socket, _) = listener.accept().unwrap();

@@ -5,8 +5,8 @@ use std::process::{Command, Output};
 
 use crate::common::{Client, Server, eventually, is_ringwire, server_binary};
 
-/// CAP_IPC_LOCK, CAP_SYS_NICE and CAP_NET_ADMIN, as bits.
-const CAPABILITIES: u64 = 1 << 14 | 1 << 23 | 1 << 12;
+/// CAP_IPC_LOCK and CAP_SYS_NICE, as bits.
+const CAPABILITIES: u64 = 1 << 14 | 1 << 23;
 
 fn status_of(pid: u32, key: &str) -> String {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
@@ -17,7 +17,7 @@ fn status_of(pid: u32, key: &str) -> String {
         .to_owned()
 }
 
-/// Whether this process may lock memory, run under SCHED_FIFO and set SO_BUSY_POLL.
+/// Whether this process may lock memory and run under SCHED_FIFO.
 fn is_privileged() -> bool {
     let effective = status_of(std::process::id(), "CapEff:");
     u64::from_str_radix(&effective, 16).expect("a mask") & CAPABILITIES == CAPABILITIES
@@ -28,7 +28,7 @@ fn run_unprivileged(args: &[&str]) -> Output {
     let mut command = if is_privileged() {
         let mut setpriv = Command::new("setpriv");
         setpriv
-            .arg("--bounding-set=-ipc_lock,-sys_nice,-net_admin")
+            .arg("--bounding-set=-ipc_lock,-sys_nice")
             .arg(server_binary());
         setpriv
     } else {
@@ -54,10 +54,7 @@ fn what_is_not_allowed_is_refused_with_its_limit() {
         let first = numbers.split_whitespace().next();
         first.expect("a soft limit").to_owned()
     };
-    let mut refused = vec![(
-        &["--busy_poll", "20"][..],
-        "--busy_poll: setting SO_BUSY_POLL needs CAP_NET_ADMIN".to_owned(),
-    )];
+    let mut refused: Vec<(&[&str], String)> = Vec::new();
     let locked = soft("Max locked memory");
     if locked != "unlimited" {
         let line = format!("--lock_memory: the limit of locked memory is {locked} bytes");
@@ -83,7 +80,7 @@ fn what_is_allowed_is_done() {
         return;
     }
     if !is_privileged() {
-        println!("skipped: needs CAP_IPC_LOCK, CAP_SYS_NICE and CAP_NET_ADMIN");
+        println!("skipped: needs CAP_IPC_LOCK and CAP_SYS_NICE");
         return;
     }
     let server = Server::builder()
