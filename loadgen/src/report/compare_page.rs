@@ -7,7 +7,7 @@ use super::curves::{
 use super::markup::{banner, command, document, escape, facts, figure, grid};
 use super::numbers::{self, date, shell_line};
 use super::page::machine_facts;
-use super::table::{RULE, is_clean, ratio_cell};
+use super::table::{RULE, clean_sides, ratio_cell};
 use super::verdict::{Spread, Verdict, verdict};
 use crate::result::{
     Compared, ComparedRow, Comparison, Latencies, Pacing, RunResult, merge_intervals,
@@ -143,7 +143,7 @@ fn judgement(figure: &Compared, row: &ComparedRow, labels: &[&str]) -> Vec<Strin
     if labels.len() < 2 {
         return Vec::new();
     }
-    let verdict = verdict(figure, is_clean(row));
+    let verdict = verdict(figure, clean_sides(row));
     vec![
         escape(&ratio_cell(figure, verdict)),
         verdict_markup(verdict, labels),
