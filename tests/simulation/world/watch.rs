@@ -33,8 +33,8 @@ impl World {
         let record = &self.history.clients[id];
         let fail = |text: String| Err(Violation::new(Promise::SlowReader, text));
         match &closed.reason[..] {
-            "Client Closed" if record.finished.is_some() || record.reset.is_some() => Ok(()),
-            "Write Error" if record.reset.is_some() => Ok(()),
+            "Client Closed" if record.finished.is_some() => Ok(()),
+            "Read Error" | "Write Error" if record.reset.is_some() => Ok(()),
             "Slow Consumer (Pending Bytes)" => {
                 self.met.cut_off += 1;
                 if self.plan.spares_prompt_readers() && !record.never_reads {
