@@ -47,6 +47,8 @@ pub(super) struct Message<'a> {
     /// The connection that must not receive it, because its echo is off.
     pub excluded: Option<u32>,
     pub hops: u8,
+    /// Its publisher is on another core.
+    pub remote: bool,
 }
 
 /// What became of a message on this core.
@@ -134,6 +136,7 @@ impl Core {
             origin,
             excluded: (!echo).then_some(slot),
             hops: 0,
+            remote: false,
         };
         self.route(slot, hint, &mut message);
         self.headless = message.headless;
@@ -415,6 +418,7 @@ impl Core {
             origin: record.origin,
             excluded,
             hops: record.hops,
+            remote: true,
         };
         let account = &self.accounts[usize::from(message.account)];
         let hint = self.peers[from.index()].route_hint;
@@ -541,6 +545,7 @@ impl Core {
             origin: 0,
             excluded: None,
             hops: 0,
+            remote: false,
         };
         self.route(slot, RouteRef::default(), &mut message);
         true

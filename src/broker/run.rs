@@ -56,6 +56,7 @@ impl Core {
                 // The publisher is on another core.
                 excluded: None,
                 hops: 0,
+                remote: true,
             };
             self.deliver_plain(route, &mut message, outcome);
             self.headless = message.headless;
@@ -68,7 +69,7 @@ impl Core {
     fn deliver_run(&mut self, id: SubId, run: &RunRecord<'_>, outcome: &mut Outcome) -> bool {
         let sub = self.subs.get(id);
         let slot = sub.conn;
-        let threshold = self.stall_threshold();
+        let threshold = self.remote_stall_threshold();
         let Some(conn) = self.conns[slot as usize].as_deref_mut() else {
             return false;
         };

@@ -18,6 +18,7 @@ const INTEREST: u8 = 2;
 const APPLIED: u8 = 3;
 const SLOW: u8 = 4;
 const RUN: u8 = 5;
+const RECOVERED: u8 = 6;
 
 const PLAIN: u8 = 1;
 const PARCEL: u8 = 2;
@@ -120,6 +121,8 @@ pub enum Record<'a> {
     Slow {
         origin: u64,
     },
+    /// A reader on the sender's core that was slow is not any more.
+    Recovered,
 }
 
 fn start(out: &mut Vec<u8>, kind: u8) -> usize {
@@ -210,6 +213,12 @@ pub fn put_interest(
 pub fn put_applied(out: &mut Vec<u8>, sequence: u64) {
     let at = start(out, APPLIED);
     out.extend_from_slice(&sequence.to_le_bytes());
+    finish(out, at);
+}
+
+/// Appends a report of recovered readers.
+pub fn put_recovered(out: &mut Vec<u8>) {
+    let at = start(out, RECOVERED);
     finish(out, at);
 }
 
@@ -351,6 +360,7 @@ pub fn decode(record: &[u8]) -> Option<Record<'_>> {
         SLOW => Record::Slow {
             origin: reader.u64()?,
         },
+        RECOVERED => Record::Recovered,
         _ => return None,
     })
 }
@@ -528,6 +538,7 @@ mod tests {
         put_interest(&mut out, 9, 0, 2, b"foo.*", b"q");
         put_applied(&mut out, 9);
         put_slow(&mut out, 5);
+        put_recovered(&mut out);
 
         let len = record_len(&out).expect("head");
         let Some(Record::Message(decoded)) = decode(&out[..len]) else {
@@ -557,7 +568,10 @@ mod tests {
         let rest = &rest[len..];
         let len = record_len(rest).expect("head");
         assert_eq!(decode(&rest[..len]), Some(Record::Applied { sequence: 9 }));
-        assert_eq!(decode(&rest[len..]), Some(Record::Slow { origin: 5 }));
+        let rest = &rest[len..];
+        let len = record_len(rest).expect("head");
+        assert_eq!(decode(&rest[..len]), Some(Record::Slow { origin: 5 }));
+        assert_eq!(decode(&rest[len..]), Some(Record::Recovered));
     }
 
     fn run_items<'a>(record: &Record<'a>) -> Vec<RunItem<'a>> {

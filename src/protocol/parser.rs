@@ -1,6 +1,6 @@
 //! The pull parser of one client connection.
 
-use super::command::{Command, Verb};
+use super::command::{Command, Recognised, Verb};
 use super::parse_error::ParseError;
 use super::scan::{Incomplete, ParseLimits, Scan, scan};
 use super::scan_publish::{canonical_publish, canonical_publish_with_headers};
@@ -89,6 +89,23 @@ impl Parser {
             Err(error) => Err(error),
         };
         (taken, command)
+    }
+
+    /// The verb and arguments of the command that [`next`](Self::next) refused, for the
+    /// log; `input` is what that call was given. `None` if there is no verb or the line
+    /// has no end.
+    pub fn refused<'p>(&'p self, input: &'p [u8]) -> Option<(Verb, &'p [u8])> {
+        let bytes = if self.carry.is_empty() {
+            input
+        } else {
+            &self.carry
+        };
+        let Recognised::Verb(verb) = Verb::recognise(bytes) else {
+            return None;
+        };
+        let line = &bytes[verb.name().len()..];
+        let line = line[..memchr::memchr(b'\n', line)?].trim_ascii_start();
+        Some((verb, line.strip_suffix(b"\r").unwrap_or(line)))
     }
 
     /// Bytes held of a command that is not complete.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::control::{Calls, ControlEvent, ControlSender, CoreHandle};
-use super::figures::Figures;
+use super::figures::{Figures, Work};
 use super::leaving::{Leaving, Step};
 use super::links::{LinkConfig, LinkReceiver, LinkSender};
 use super::loads::Loads;
@@ -111,11 +111,11 @@ pub struct Driver {
     pub figures: Figures,
     stopping: bool,
     now: u64,
+    /// When the last turn began and what it did, if that is not in the figures yet.
+    last_turn: Option<(u64, Work)>,
     /// Reused lists.
     dirty: Vec<u32>,
     effects: Vec<Effect>,
-    /// Connections whose peer ended, and that were told to close, this turn.
-    ended: Vec<u32>,
     /// Connections that are being closed and whose output made progress.
     flushing: Vec<u32>,
     /// Tail of a record that the ring's wrap-around or end cut, per core.
@@ -162,9 +162,9 @@ impl Driver {
             figures: Figures::default(),
             stopping: false,
             now: 0,
+            last_turn: None,
             dirty: Vec::new(),
             effects: Vec::new(),
-            ended: Vec::new(),
             flushing: Vec::new(),
             partial: (0..peers).map(|_| Vec::new()).collect(),
         }
@@ -248,6 +248,10 @@ impl Driver {
     fn turn(&mut self) -> io::Result<bool> {
         let completions = self.ring.turn()?;
         let now = self.clock.now();
+        // What the last turn wanted to send is with the kernel now.
+        if let Some((began, work)) = self.last_turn.take() {
+            self.figures.turn(now.mono_ns - began, work);
+        }
         self.now = now.mono_ns;
         self.core.begin_turn(now);
         let mut worked = completions > 0;
@@ -276,8 +280,8 @@ impl Driver {
             self.core.open_connections(),
         );
         if worked {
-            let end = self.clock.now().mono_ns;
-            self.figures.turn(end - self.now, completions, sends);
+            // Always followed by another turn, never by a sleep.
+            self.last_turn = Some((self.now, Work { completions, sends }));
         }
         Ok(worked)
     }
@@ -323,7 +327,6 @@ impl Driver {
             self.take_step(slot, step);
         } else {
             self.core.receive_ended(slot, errno);
-            self.ended.push(slot);
         }
     }
 
@@ -514,6 +517,7 @@ impl Driver {
                 Effect::Close { slot, mode } => self.leave(slot, mode),
                 Effect::Pause { slot } => self.ring.pause(slot),
                 Effect::Resume { slot } => self.ring.resume(slot),
+                Effect::CancelSend { slot } => self.ring.cancel_send(slot),
                 Effect::Verify { slot, cid, by, job } => {
                     self.control.send(ControlEvent::Verify(Check {
                         core: self.core.id(),
@@ -539,15 +543,14 @@ impl Driver {
         // It may have been paused; its end must be noticed now.
         self.ring.resume(slot);
         self.leaving.begin(slot, self.now);
+        if self.ring.has_ended(slot) {
+            self.leaving.peer_ended(slot);
+        }
         self.flushing.push(slot);
     }
 
     /// Moves on with the sockets that are being closed.
     fn continue_leaving(&mut self) {
-        for slot in std::mem::take(&mut self.ended) {
-            let step = self.leaving.peer_ended(slot);
-            self.take_step(slot, step);
-        }
         for slot in std::mem::take(&mut self.flushing) {
             if self.core.is_flushed(slot) {
                 let step = self.leaving.flushed(slot);

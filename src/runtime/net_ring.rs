@@ -304,6 +304,27 @@ impl<B: SendBuffer> NetRing<B> {
         unsafe { self.push(operation, tag) };
     }
 
+    /// Gives up the send in flight; its [`Event::Sent`] tells how much of it went, or
+    /// `ECANCELED` if nothing. It may have ended by itself meanwhile.
+    pub fn cancel_send(&mut self, slot: u32) {
+        let Some(entry) = self.open_slot(slot) else {
+            return;
+        };
+        if entry.sending.is_some() {
+            entry.operations += 1;
+            let target = Tag::new(Kind::Send, entry.generation, slot).encode();
+            let tag = Tag::new(Kind::Abandon, entry.generation, slot);
+            self.push_cancel(CancelBuilder::user_data(target), tag);
+        }
+    }
+
+    /// Whether the peer's end of file, or an error, was reported.
+    pub fn has_ended(&self, slot: u32) -> bool {
+        self.slots
+            .get(slot as usize)
+            .is_some_and(|entry| entry.fd != NO_FD && entry.ended)
+    }
+
     /// Whether a send of this slot is in flight.
     pub fn is_sending(&self, slot: u32) -> bool {
         self.slots

@@ -215,13 +215,18 @@ pub fn check_memlock(limit: u64) -> Result<(), PreflightError> {
     Ok(())
 }
 
+/// Descriptors that a broker of so many cores needs besides those of clients.
+fn own_files(cores: usize) -> u64 {
+    RESERVED_FILES + RESERVED_FILES_PER_CORE * cores as u64
+}
+
 /// Judges the limit of open files for so many cores and clients.
 pub fn check_files(
     limit: u64,
     cores: usize,
     connections: u64,
 ) -> Result<Option<Warning>, PreflightError> {
-    let own = RESERVED_FILES + RESERVED_FILES_PER_CORE * cores as u64;
+    let own = own_files(cores);
     if limit <= own {
         return Err(PreflightError::FilesTooFew { limit, needed: own });
     }
@@ -253,6 +258,7 @@ pub fn run(
     let files = raise_files()?;
     let mut warnings = Vec::new();
     warnings.extend(check_files(files, cores, connections)?);
+    reserve_descriptors(files.min(own_files(cores) + connections));
     let sysctl = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok();
     let ring = super::submission::Submission::new(8, 16)
         .map_err(|error| explain_refusal(error, sysctl.as_deref(), release, memlock))?;
@@ -268,6 +274,31 @@ pub fn run(
         }));
     }
     Ok(warnings)
+}
+
+/// Most descriptors that [`reserve_descriptors`] makes room for; more grow the table
+/// as they come.
+pub const RESERVED_DESCRIPTORS_MAX: u64 = 1 << 20;
+
+/// Lets the kernel's table of descriptors grow now, to `count`: eight bytes each.
+///
+/// A table that grows while the process has several threads waits for an RCU grace
+/// period, some ten milliseconds, in the system call that needed the descriptor: a
+/// core that accepts would stand still at 64, 128, 256 and so on connections. Must
+/// run before the first thread starts. Best effort: without it the server is as
+/// good, but for those pauses.
+fn reserve_descriptors(count: u64) {
+    let Ok(last) = libc::c_int::try_from(count.min(RESERVED_DESCRIPTORS_MAX).saturating_sub(1))
+    else {
+        return;
+    };
+    // SAFETY: plain system calls on descriptors; the duplicate has no other owner.
+    unsafe {
+        let duplicate = libc::fcntl(libc::STDERR_FILENO, libc::F_DUPFD_CLOEXEC, last);
+        if duplicate >= 0 {
+            libc::close(duplicate);
+        }
+    }
 }
 
 /// Soft and hard value of a resource limit.
