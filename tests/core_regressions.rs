@@ -1,36 +1,16 @@
 //! Bugs that were found once, as short scripts for one or two cores.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use ringwire::broker::auth::{AuthConfig, AuthRules};
-use ringwire::broker::{Core, CoreId, Effect, Now, OUTBOX_PAUSE_BYTES, ServerIdentity, Settings};
+use ringwire::broker::{Core, CoreId, Effect, Now, Settings};
 
 const MAX_PENDING: usize = 64 * 1024;
 const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":1}\r\n";
 
 fn core(id: u8, cores: usize) -> Core {
-    let auth = AuthConfig::new(&AuthRules::default()).expect("rules without users");
     let settings = Settings {
-        identity: ServerIdentity {
-            headers: true,
-            ..ServerIdentity::default()
-        },
-        max_control_line: 4096,
-        max_payload: 1024 * 1024,
         max_pending: MAX_PENDING,
-        max_subscriptions: None,
-        max_subscription_tokens: None,
-        ping_interval: Duration::from_secs(120),
-        ping_max: 2,
-        write_deadline: Duration::from_secs(10),
-        write_timeout_retry: false,
-        no_fast_producer_stall: false,
-        auth: Arc::new(auth),
-        trace: false,
-        trace_headers: false,
-        debug: false,
-        max_traced_msg_len: 0,
+        ..Settings::default()
     };
     let mut core = Core::new(CoreId(id), cores, Arc::new(settings), 7);
     core.begin_turn(Now {
@@ -104,13 +84,17 @@ fn the_second_subscriber_of_a_pattern_waits_for_the_first_ones_announcement() {
 
 #[test]
 fn a_burst_piles_up_no_more_than_the_limit_before_the_cut() {
-    let (mut a, mut b) = (core(0, 2), core(1, 2));
+    // One core lets no more than the limit go at a time; two do together.
+    let (mut a, mut b, mut c) = (core(0, 3), core(1, 3), core(2, 3));
     let reader = client(&mut a, 1);
     a.receive(reader, b"SUB foo 1\r\n");
-    carry(&mut a, &mut b);
-    let writer = client(&mut b, 2);
-    b.receive(writer, publish("foo", 1000).repeat(300).as_bytes());
+    for (cid, writers) in [(2, &mut b), (3, &mut c)] {
+        carry(&mut a, writers);
+        let writer = client(writers, cid);
+        writers.receive(writer, publish("foo", 1000).repeat(300).as_bytes());
+    }
     carry(&mut b, &mut a);
+    carry(&mut c, &mut a);
     let mut effects = Vec::new();
     a.take_effects(&mut effects);
     let pending = effects.iter().find_map(|effect| match effect {
@@ -132,7 +116,7 @@ fn what_a_paused_client_sent_before_it_closed_is_carried_out() {
     b.receive(reader, b"SUB big 1\r\nSUB last 2\r\n");
     carry(&mut b, &mut a);
     let writer = client(&mut a, 2);
-    let count = OUTBOX_PAUSE_BYTES / 100_000 + 2;
+    let count = a.outbox_pause_bytes() / 100_000 + 2;
     let burst = publish("big", 100_000).repeat(count) + &publish("last", 1);
     a.receive(writer, burst.as_bytes());
     assert_eq!(effects(&mut a), ["pause"]);
@@ -157,7 +141,7 @@ fn a_publisher_that_goes_on_after_its_pause_asks_for_another_turn() {
     b.receive(reader, b"SUB big 1\r\n");
     carry(&mut b, &mut a);
     let writer = client(&mut a, 2);
-    let count = OUTBOX_PAUSE_BYTES / 100_000 + 1;
+    let count = a.outbox_pause_bytes() / 100_000 + 1;
     let burst = publish("big", 100_000).repeat(count) + "PING\r\n";
     a.receive(writer, burst.as_bytes());
     assert_eq!(effects(&mut a), ["pause"]);

@@ -18,6 +18,8 @@ pub enum Error {
     Usage(String),
     /// Nothing arrived for too long while messages were under way.
     Stalled { seconds: f64, missing: u64 },
+    /// A request to JetStream failed.
+    JetStream { request: String, detail: String },
     /// A server under `compare` did not start, or a run there failed.
     Child(String),
 }
@@ -47,6 +49,7 @@ impl fmt::Display for Error {
             }
             Error::System { doing, source } => write!(f, "{doing}: {source}"),
             Error::Usage(text) | Error::Child(text) => f.write_str(text),
+            Error::JetStream { request, detail } => write!(f, "JetStream, {request}: {detail}"),
             Error::Stalled { seconds, missing } => write!(
                 f,
                 "nothing arrived for {seconds:.1} s while {missing} messages were under way"

@@ -2,6 +2,8 @@
 //! doubled or overtaken.
 
 use std::collections::VecDeque;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Gaps remembered for one subscription. Beyond it the oldest gap counts as
 /// lost for good, and what arrives late from it as a duplicate.
@@ -29,6 +31,14 @@ pub struct Tracker {
 }
 
 impl Tracker {
+    /// A tracker that expects nothing before `first`: it joined late.
+    pub fn from(first: u64) -> Tracker {
+        Tracker {
+            next: first,
+            ..Tracker::default()
+        }
+    }
+
     /// The sequence number after the highest one seen.
     pub fn next(&self) -> u64 {
         self.next
@@ -81,6 +91,57 @@ impl Tracker {
     pub fn lost(&self, published: u64) -> u64 {
         let missing: u64 = self.gaps.iter().map(|(from, to)| to - from).sum();
         missing + self.given_up + published.saturating_sub(self.next)
+    }
+}
+
+/// Sequence numbers of one segment of [`Seen`].
+const SEGMENT: u64 = 1 << 20;
+
+/// Segments of [`Seen`]; sequence numbers beyond them are not told apart.
+const SEGMENTS: usize = 4096;
+
+/// The sequence numbers that any of several threads saw, in any order: what
+/// members of a queue group have together. A bit each, taken as they come.
+pub struct Seen {
+    segments: Box<[OnceLock<Box<[AtomicU64]>>]>,
+    distinct: AtomicU64,
+}
+
+impl Default for Seen {
+    fn default() -> Seen {
+        Seen {
+            segments: (0..SEGMENTS).map(|_| OnceLock::new()).collect(),
+            distinct: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Seen {
+    /// Takes note of `sequence`. True when it is the first time. The caller
+    /// makes sure that it was sent: memory is taken for it.
+    #[inline]
+    pub fn saw(&self, sequence: u64) -> bool {
+        let Some(segment) = self.segments.get((sequence / SEGMENT) as usize) else {
+            self.distinct.fetch_add(1, Ordering::Relaxed);
+            return true;
+        };
+        let words = segment.get_or_init(|| {
+            (0..SEGMENT / 64)
+                .map(|_| AtomicU64::new(0))
+                .collect::<Box<[AtomicU64]>>()
+        });
+        let bit = 1 << (sequence % 64);
+        let before = words[(sequence % SEGMENT / 64) as usize].fetch_or(bit, Ordering::Relaxed);
+        let first = before & bit == 0;
+        if first {
+            self.distinct.fetch_add(1, Ordering::Relaxed);
+        }
+        first
+    }
+
+    /// How many of the first `published` never arrived.
+    pub fn lost(&self, published: u64) -> u64 {
+        published.saturating_sub(self.distinct.load(Ordering::Relaxed))
     }
 }
 
@@ -138,5 +199,27 @@ mod tests {
         assert_eq!(tracker.saw(0), Arrival::Duplicate);
         assert_eq!(tracker.saw(2 * gaps - 2), Arrival::Late);
         assert_eq!(tracker.lost(2 * gaps), gaps - 1);
+    }
+
+    #[test]
+    fn who_joins_late_misses_nothing_before() {
+        let mut tracker = Tracker::from(10);
+        assert_eq!(tracker.saw(10), Arrival::InOrder);
+        assert_eq!(tracker.saw(12), Arrival::InOrder);
+        assert_eq!((tracker.lost(13), tracker.next()), (1, 13));
+    }
+
+    #[test]
+    fn a_group_sees_each_number_once() {
+        let seen = Seen::default();
+        for sequence in [0, SEGMENT - 1, SEGMENT, 63, 64] {
+            assert!(seen.saw(sequence));
+            assert!(!seen.saw(sequence));
+        }
+        assert_eq!(seen.lost(7), 2);
+        assert!(
+            seen.saw(SEGMENT * SEGMENTS as u64),
+            "beyond the last segment"
+        );
     }
 }

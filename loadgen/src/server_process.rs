@@ -66,9 +66,19 @@ impl ServerProcess {
     /// Resident memory in bytes by the kernel's running counter: cheap enough
     /// for sampling while latency is measured.
     pub fn resident_estimate(&self) -> Result<u64, Error> {
+        self.status("VmRSS")
+    }
+
+    /// The most resident memory it ever had, in bytes, as exact as the
+    /// estimate.
+    pub fn resident_peak(&self) -> Result<u64, Error> {
+        self.status("VmHWM")
+    }
+
+    fn status(&self, name: &str) -> Result<u64, Error> {
         let path = format!("/proc/{}/status", self.pid);
         let text = fs::read_to_string(&path).map_err(Error::system(format!("reading {path}")))?;
-        Ok(field(&text, "VmRSS").unwrap_or(0) * 1024)
+        Ok(field(&text, name).unwrap_or(0) * 1024)
     }
 }
 

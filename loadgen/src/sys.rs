@@ -1,7 +1,7 @@
 //! The system calls that the standard library lacks. All `unsafe` code of the
 //! program is in this file; everything it exports is safe to call.
 //!
-//! Sources: `epoll(7)`, `sched_setaffinity(2)`, `clock_getcpuclockid(3)`,
+//! Sources: `epoll(7)`, `epoll_wait(2)`, `sched_setaffinity(2)`, `clock_getcpuclockid(3)`,
 //! `prctl(2)`, `getrlimit(2)`, `sigaction(2)` of the Linux manual pages.
 
 use std::io;
@@ -112,21 +112,29 @@ impl Epoll {
         Ok(())
     }
 
-    /// Waits up to `timeout_ms` (0: only looks) and fills `events`. An
-    /// interrupting signal counts as a wait that found nothing.
-    pub fn wait(&self, events: &mut Events, timeout_ms: i32) -> io::Result<()> {
+    /// Waits up to `timeout_ns` nanoseconds (0: only looks) and fills `events`.
+    /// An interrupting signal counts as a wait that found nothing.
+    pub fn wait(&self, events: &mut Events, timeout_ns: u64) -> io::Result<()> {
         let room = events.slots.len().min(i32::MAX as usize) as i32;
-        // SAFETY: the slots are valid for `room` events for the whole call.
+        let timeout = libc::timespec {
+            tv_sec: (timeout_ns / 1_000_000_000) as libc::time_t,
+            tv_nsec: (timeout_ns % 1_000_000_000) as libc::c_long,
+        };
+        // SAFETY: the slots are valid for `room` events and `timeout` for
+        // reading, both for the whole call; a null mask changes no signals.
         let found = unsafe {
-            libc::epoll_wait(
+            libc::syscall(
+                libc::SYS_epoll_pwait2,
                 self.0.as_raw_fd(),
                 events.slots.as_mut_ptr(),
                 room,
-                timeout_ms,
+                &timeout as *const libc::timespec,
+                std::ptr::null::<libc::sigset_t>(),
+                0usize,
             )
         };
         events.filled = 0;
-        match check(found) {
+        match check(found as libc::c_int) {
             Ok(found) => events.filled = found as usize,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -171,29 +179,34 @@ fn read_clock(clock: libc::clockid_t) -> io::Result<u64> {
     Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
-/// Binds the calling thread to one CPU.
-pub fn pin_current_thread(cpu: usize) -> io::Result<()> {
-    let set = cpu_set(cpu)?;
+/// Binds the calling thread to `cpus`, at least one.
+pub fn pin_current_thread(cpus: &[usize]) -> io::Result<()> {
+    let set = cpu_set(cpus)?;
     // SAFETY: `set` is a complete CPU set; pid 0 is the calling thread.
     check(unsafe { libc::sched_setaffinity(0, mem::size_of_val(&set), &set) })?;
     Ok(())
 }
 
-fn cpu_set(cpu: usize) -> io::Result<libc::cpu_set_t> {
-    if cpu >= libc::CPU_SETSIZE as usize {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
+fn cpu_set(cpus: &[usize]) -> io::Result<libc::cpu_set_t> {
     // SAFETY: an all-zero CPU set is the valid empty set.
     let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
-    // SAFETY: `cpu` was checked against the set's size.
-    unsafe { libc::CPU_SET(cpu, &mut set) };
+    for &cpu in cpus {
+        if cpu >= libc::CPU_SETSIZE as usize {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: `cpu` was checked against the set's size.
+        unsafe { libc::CPU_SET(cpu, &mut set) };
+    }
     Ok(set)
 }
 
-/// Makes `command` run pinned to `cpu` (if given), in a process group of its
-/// own, and die with this thread, so that no server survives a killed run.
-pub fn prepare_child(command: &mut Command, cpu: Option<usize>) -> io::Result<()> {
-    let set = cpu.map(cpu_set).transpose()?;
+/// Makes `command` run pinned to `cpus` (unless empty), in a process group of
+/// its own, and die with this thread, so that no server survives a killed run.
+pub fn prepare_child(command: &mut Command, cpus: &[usize]) -> io::Result<()> {
+    let set = match cpus {
+        [] => None,
+        cpus => Some(cpu_set(cpus)?),
+    };
     command.process_group(0);
     // SAFETY: between fork and exec the closure makes system calls only; it
     // allocates nothing and takes no lock.
@@ -224,6 +237,14 @@ pub fn end_group(pid: u32, hard: bool) {
     let signal = if hard { libc::SIGKILL } else { libc::SIGTERM };
     // SAFETY: no pointers. A group that is already gone is not an error here.
     unsafe { libc::kill(-group, signal) };
+}
+
+/// Lets sleeps of the calling thread end when they should: by default the
+/// kernel may add 50 µs.
+pub fn wake_on_time() -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) })?;
+    Ok(())
 }
 
 /// Raises the limit of open files to the hard limit and returns it.
@@ -271,31 +292,45 @@ pub fn stop_requested() -> bool {
 /// Starts a TCP connection without waiting for it: errors of the handshake
 /// appear at the first write or read.
 pub fn connect_nonblocking(address: SocketAddr) -> io::Result<TcpStream> {
-    let SocketAddr::V4(v4) = address else {
-        return Err(io::ErrorKind::Unsupported.into());
-    };
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let family = match address {
+        SocketAddr::V4(_) => libc::AF_INET,
+        SocketAddr::V6(_) => libc::AF_INET6,
+    };
     // SAFETY: no pointers; the result is checked before it is owned.
-    let fd = check(unsafe { libc::socket(libc::AF_INET, kind, 0) })?;
+    let fd = check(unsafe { libc::socket(family, kind, 0) })?;
     // SAFETY: `fd` was just created and has no other owner.
     let stream = unsafe { TcpStream::from_raw_fd(fd) };
-    // SAFETY: an all-zero sockaddr_in is valid.
-    let mut raw: libc::sockaddr_in = unsafe { mem::zeroed() };
-    raw.sin_family = libc::AF_INET as libc::sa_family_t;
-    raw.sin_port = v4.port().to_be();
-    raw.sin_addr.s_addr = u32::from_ne_bytes(v4.ip().octets());
-    // SAFETY: `raw` is a complete sockaddr_in of the stated length.
-    let outcome = check(unsafe {
-        libc::connect(
-            fd,
-            (&raw as *const libc::sockaddr_in).cast(),
-            mem::size_of_val(&raw) as libc::socklen_t,
-        )
-    });
+    let outcome = match address {
+        SocketAddr::V4(v4) => {
+            // SAFETY: an all-zero sockaddr_in is valid.
+            let mut raw: libc::sockaddr_in = unsafe { mem::zeroed() };
+            raw.sin_family = libc::AF_INET as libc::sa_family_t;
+            raw.sin_port = v4.port().to_be();
+            raw.sin_addr.s_addr = u32::from_ne_bytes(v4.ip().octets());
+            connect(fd, &raw)
+        }
+        SocketAddr::V6(v6) => {
+            // SAFETY: an all-zero sockaddr_in6 is valid.
+            let mut raw: libc::sockaddr_in6 = unsafe { mem::zeroed() };
+            raw.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+            raw.sin6_port = v6.port().to_be();
+            raw.sin6_addr.s6_addr = v6.ip().octets();
+            raw.sin6_scope_id = v6.scope_id();
+            connect(fd, &raw)
+        }
+    };
     match outcome {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
         _ => Ok(stream),
     }
+}
+
+/// Begins to connect `fd` to `raw`, a socket address of the fd's family.
+fn connect<T>(fd: libc::c_int, raw: &T) -> io::Result<libc::c_int> {
+    let length = mem::size_of::<T>() as libc::socklen_t;
+    // SAFETY: `raw` is valid for reads of the stated length.
+    check(unsafe { libc::connect(fd, (raw as *const T).cast(), length) })
 }
 
 fn check(code: libc::c_int) -> io::Result<libc::c_int> {
@@ -323,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_cpu_beyond_the_set_is_refused() {
-        assert!(cpu_set(libc::CPU_SETSIZE as usize).is_err());
+        assert!(cpu_set(&[0, libc::CPU_SETSIZE as usize]).is_err());
     }
 
     #[test]

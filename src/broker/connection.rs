@@ -41,6 +41,24 @@ pub mod pause {
     pub const BARRIER: u8 = 16;
 }
 
+/// Where a connection's sends are with their deadline, if they are tried again
+/// (`write_timeout: retry`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteState {
+    /// No deadline passed since output last went out whole.
+    InTime,
+    /// The send that was late is being given up, to see whether anything moved.
+    Cancelling {
+        /// When the first late send began.
+        since: u64,
+    },
+    /// What did not go is being sent again.
+    Retrying {
+        /// When the first late send began.
+        since: u64,
+    },
+}
+
 /// Replies that wait for interest to be in force on every core.
 #[derive(Default)]
 pub struct Gate {
@@ -82,6 +100,10 @@ pub struct Connection {
     pub dirty: bool,
     /// Above the stall threshold when last looked at.
     pub slow: bool,
+    /// Above the threshold for publishers on other cores when last looked at, and
+    /// not below it since: they are told when it recovers.
+    pub pressed: bool,
+    pub write: WriteState,
     pub parser: Parser,
     pub out: OutQueue,
     /// Subscriptions by sid.
@@ -161,6 +183,8 @@ impl Connection {
             greeted: false,
             dirty: false,
             slow: false,
+            pressed: false,
+            write: WriteState::InTime,
             parser: Parser::new(),
             out: OutQueue::default(),
             sids: HashTable::new(),

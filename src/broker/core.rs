@@ -97,6 +97,10 @@ pub(super) struct Peer {
     pub route_hint: RouteRef,
     /// Publishers of its connections whose readers here are all slow.
     pub slow_origins: Vec<u64>,
+    /// It was told of slow readers here and not of a recovery since.
+    pub told_slow: bool,
+    /// A slow reader recovered: to be told.
+    pub recovered: bool,
 }
 
 /// xorshift64*: enough to spread messages over queue members.
@@ -408,27 +412,25 @@ impl Core {
     /// A send ended: `sent` bytes of it were taken by the kernel, or the error number.
     pub fn sent(&mut self, slot: u32, batch: Batch, sent: Result<usize, i32>) {
         let whole = matches!(sent, Ok(count) if count == batch.len());
+        if !whole && self.is_giving_up(slot) {
+            self.send_given_up(slot, batch, sent.unwrap_or(0));
+            return;
+        }
         self.pool.recycle(batch);
-        let stall_bytes = self.stall_threshold();
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
         conn.out.completed();
         conn.send_began = 0;
-        let recovered = conn.slow && conn.out.pending() <= stall_bytes;
-        if recovered {
-            conn.slow = false;
-        }
         if whole {
             if conn.out.has_output() {
                 self.mark_dirty(slot);
             }
+            self.note_sent(slot);
         } else {
             self.close(slot, CloseReason::WriteError, CloseMode::Now);
         }
-        if recovered {
-            self.resume_stalled();
-        }
+        self.note_recovery(slot);
     }
 
     /// Nothing more will be received: the peer closed (`None`), or the error number.
@@ -442,10 +444,8 @@ impl Core {
             conn.ended = true;
             return;
         }
-        // nats-server calls a reset by the peer a client's close, too.
         let reason = match error {
             None => CloseReason::ClientClosed,
-            Some(errno) if errno == CONNECTION_RESET => CloseReason::ClientClosed,
             Some(_) => CloseReason::ReadError,
         };
         // What the peer was sent before it closed is still delivered.
@@ -558,6 +558,7 @@ impl Core {
         };
         conn.phase = Phase::Closing;
         conn.stash = Vec::new();
+        let pressed = std::mem::take(&mut conn.pressed);
         let cid = conn.cid;
         self.cid_slots.remove(&cid);
         self.open -= 1;
@@ -569,12 +570,12 @@ impl Core {
         }
         self.effects.push(Effect::Close { slot, mode });
         // A slow reader that is gone no longer holds anybody up.
+        if pressed {
+            self.report_recovered();
+        }
         self.resume_stalled();
     }
 }
-
-/// ECONNRESET on Linux.
-const CONNECTION_RESET: i32 = 104;
 
 /// Which of the INFO lines of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]

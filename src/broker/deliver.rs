@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::connection::{Connection, Phase};
 use super::core::{Core, Deferred};
+use super::effect::LogLevel;
 use super::internal::INTERNAL;
 use super::output::ChunkPool;
 use super::publish::{Message, Outcome};
@@ -87,10 +88,15 @@ impl Core {
         if special && !self.admit_delivery(id, slot, message) {
             return false;
         }
-        if pending > self.stall_threshold() {
+        let threshold = if message.remote {
+            self.remote_stall_threshold()
+        } else {
+            self.stall_threshold()
+        };
+        if pending > threshold {
             outcome.slow = true;
-            self.note_slow(slot);
-            if self.settings.no_fast_producer_stall {
+            self.note_slow(slot, message.remote);
+            if self.settings.no_fast_producer_stall && pending > self.stall_threshold() {
                 self.counters.dropped_for_slow += 1;
                 return false;
             }
@@ -171,6 +177,14 @@ impl Core {
             && self.subs.get(id).delivered + 1 >= max
         {
             self.deferred.push(Deferred::Finished(id));
+            if self.settings.debug {
+                let (max, sid) = (
+                    self.subs.get(id).delivered + 1,
+                    String::from_utf8_lossy(self.subs.sid(id)),
+                );
+                let text = format!("Auto-unsubscribe limit of {max} reached for sid '{sid}'");
+                self.log_connection(LogLevel::Debug, slot, &text);
+            }
         }
         true
     }

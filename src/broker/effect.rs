@@ -30,6 +30,8 @@ pub enum Effect {
     Pause { slot: u32 },
     /// Receive from it again.
     Resume { slot: u32 },
+    /// Give up the send under way; [`super::Core::sent`] tells how much of it went.
+    CancelSend { slot: u32 },
     /// Check a password off the core; [`super::Core::verified`] answers.
     Verify {
         slot: u32,

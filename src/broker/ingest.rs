@@ -6,11 +6,14 @@ use super::connection::{Phase, pause};
 use super::core::{Core, InfoKind};
 use super::effect::{CloseMode, Effect, LogLevel};
 use super::permissions::SubscribeVerdict;
+use super::publish::quoted;
 use super::subscriptions::{NO_QUEUE, SubId};
 use super::timers::nanos;
 use crate::protocol::info::tolerated_from_client;
 use crate::protocol::render::{self, PermissionsViolation};
-use crate::protocol::{Command, ConnectError, ConnectOptions, ErrorText, ParseError, ParseLimits};
+use crate::protocol::{
+    Command, ConnectError, ConnectOptions, ErrorText, ParseError, ParseLimits, Verb, Violation,
+};
 use crate::subject;
 
 use std::sync::Arc;
@@ -127,7 +130,8 @@ impl Core {
                 max_payload: self.settings.max_payload,
                 headers,
             };
-            let (used, result) = parser.next(rest, &limits);
+            let input = rest;
+            let (used, result) = parser.next(input, &limits);
             rest = &rest[used..];
             let publishes = match result {
                 Ok(Some(command)) => {
@@ -141,7 +145,7 @@ impl Core {
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    self.parse_error(slot, error);
+                    self.parse_error(slot, error, parser.refused(input));
                     break;
                 }
             };
@@ -166,7 +170,9 @@ impl Core {
         }
     }
 
-    fn parse_error(&mut self, slot: u32, error: ParseError) {
+    /// `line` is the command that was refused, if it is understood that far.
+    #[cold]
+    fn parse_error(&mut self, slot: u32, error: ParseError, line: Option<(Verb, &[u8])>) {
         let reason = match error {
             ParseError::MaxPayload { .. } => CloseReason::MaxPayloadExceeded,
             ParseError::MaxControlLine { .. } => CloseReason::MaxControlLineExceeded,
@@ -183,7 +189,23 @@ impl Core {
             self.refuse_credentials(slot);
             return;
         }
-        self.log_connection(LogLevel::Error, slot, &error.to_string());
+        let mut text = error.to_string();
+        let quotes = match error {
+            ParseError::ProtocolViolation { cause, .. } => cause != Violation::HeadersNotSupported,
+            _ => false,
+        };
+        if let Some((verb, arguments)) = line {
+            if !matches!(
+                error,
+                ParseError::UnknownOperation | ParseError::MaxControlLine { .. }
+            ) {
+                self.trace_refused(slot, verb, arguments);
+            }
+            if quotes {
+                text = format!("{text}: {}", quoted(arguments));
+            }
+        }
+        self.log_connection(LogLevel::Error, slot, &text);
         match error.error() {
             Some(error) => self.close_with_error(slot, error, reason),
             None => self.close(slot, reason, CloseMode::AfterFlush),
@@ -616,6 +638,7 @@ impl Core {
             let sub = self.subs.get(id);
             (sub.pattern, sub.queue)
         };
+        self.trace_end(slot, id);
         let entry = &mut self.accounts[usize::from(account)];
         self.counters.unsubscribed += 1;
         let announcement = entry.detach(self.id, &mut self.subs, id);

@@ -11,10 +11,8 @@ use std::collections::HashMap;
 
 use super::core::{Core, CoreId, Now};
 use super::effect::{Effect, LogLevel};
-use super::mesh::OUTBOX_PAUSE_BYTES;
 use super::publish::{Message, Outcome, SHARED_TAIL_BYTES_MIN};
 use super::route::RouteRef;
-use super::stall::REMOTE_STALL_NANOS;
 use super::subscriptions::{NO_QUEUE, SubId};
 use crate::protocol::render;
 use crate::subject::IndexFull;
@@ -254,6 +252,10 @@ pub(super) struct Internal {
     slow: HashMap<u64, u64>,
 }
 
+/// How long a report of slow readers on another core is believed, unless that core says before
+/// that some recovered.
+const REMOTE_REST_NANOS: u64 = 10_000_000;
+
 /// Slow origins remembered; beyond it all are forgotten.
 const SLOW_ORIGINS_MAX: usize = 4096;
 
@@ -263,7 +265,12 @@ impl Internal {
         if self.slow.len() >= SLOW_ORIGINS_MAX {
             self.slow.clear();
         }
-        self.slow.insert(origin, now + REMOTE_STALL_NANOS);
+        self.slow.insert(origin, now + REMOTE_REST_NANOS);
+    }
+
+    /// Slow readers of another core recovered.
+    pub fn note_recovered(&mut self) {
+        self.slow.clear();
     }
 
     fn is_slow(&mut self, origin: u64, now: u64) -> bool {
@@ -357,6 +364,7 @@ impl Core {
             origin: INTERNAL_ORIGIN | self.sid_hash.text(from.to),
             excluded: None,
             hops: 0,
+            remote: false,
         };
         let delivery = self.route_server(&mut message);
         self.headless = message.headless;
@@ -389,8 +397,9 @@ impl Core {
         if outcome.is_nobody() && cores == 0 {
             return ServerDelivery::Nobody;
         }
+        let pause_bytes = self.outbox_pause_bytes();
         let outbox_full = self.peers.iter().enumerate().any(|(core, peer)| {
-            cores & CoreId(core as u8).bit() != 0 && peer.outbox.pending() > OUTBOX_PAUSE_BYTES
+            cores & CoreId(core as u8).bit() != 0 && peer.outbox.pending() > pause_bytes
         });
         let remote_slow = cores != 0
             && !self.internal.slow.is_empty()

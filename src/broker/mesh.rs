@@ -15,10 +15,19 @@ use crate::subject::PatternId;
 /// Bytes that may wait for another core before the connections that feed it
 /// are no longer read. Each read may exceed it by what one buffer holds.
 pub const OUTBOX_PAUSE_BYTES: usize = 1024 * 1024;
-/// Bytes below which they are read again.
-pub const OUTBOX_RESUME_BYTES: usize = 256 * 1024;
+/// The least that it is with a small `max_pending`, of which it is an eighth: what
+/// waits between cores reaches the readers in any case.
+pub const OUTBOX_PAUSE_BYTES_MIN: usize = 64 * 1024;
+/// The part of it below which they are read again.
+const OUTBOX_RESUME_PART: usize = 4;
 
 impl Core {
+    /// Bytes that may wait for another core, see [`OUTBOX_PAUSE_BYTES`].
+    #[inline]
+    pub fn outbox_pause_bytes(&self) -> usize {
+        (self.settings.max_pending / 8).clamp(OUTBOX_PAUSE_BYTES_MIN, OUTBOX_PAUSE_BYTES)
+    }
+
     /// What waits for core `to`.
     pub fn outbox(&mut self, to: CoreId) -> &mut Outbox {
         &mut self.peers[to.index()].outbox
@@ -214,6 +223,7 @@ impl Core {
             }
             Record::Slow { origin } => self.note_slow_core(from, origin),
             Record::Service(record) => self.internal.inbox.push_record(from, record),
+            Record::Recovered => self.note_recovered_core(from),
         }
     }
 
@@ -243,13 +253,22 @@ impl Core {
     /// Tells a core that all readers here of one of its publishers are slow;
     /// once a turn for each publisher.
     pub(super) fn report_slow(&mut self, to: CoreId, origin: u64) {
-        let origins = &mut self.peers[to.index()].slow_origins;
-        if !origins.contains(&origin) {
-            origins.push(origin);
+        let peer = &mut self.peers[to.index()];
+        if !peer.slow_origins.contains(&origin) {
+            peer.slow_origins.push(origin);
         }
     }
 
-    /// At the end of a turn: acknowledges interest and reports slow readers.
+    /// Tells the cores that were told of slow readers that one recovered.
+    pub(super) fn report_recovered(&mut self) {
+        for peer in &mut self.peers {
+            peer.recovered |= peer.told_slow;
+        }
+    }
+
+    /// At the end of a turn: acknowledges interest and reports slow readers and
+    /// recovered ones. In that order: who is slow after a recovery in the same turn
+    /// reports it with the next message.
     pub(super) fn settle_mesh(&mut self) {
         let me = self.id.index();
         for (core, peer) in self.peers.iter_mut().enumerate() {
@@ -262,17 +281,23 @@ impl Core {
             }
             for origin in peer.slow_origins.drain(..) {
                 wire::put_slow(peer.outbox.stream(), origin);
+                peer.told_slow = true;
+            }
+            if std::mem::take(&mut peer.recovered) {
+                wire::put_recovered(peer.outbox.stream());
+                peer.told_slow = false;
             }
         }
     }
 
     /// Whether a core that this connection feeds does not keep up.
     pub(super) fn pause_if_outbox_full(&mut self, slot: u32, cores: u64) {
+        let pause_bytes = self.outbox_pause_bytes();
         let mut left = cores;
         while left != 0 {
             let core = left.trailing_zeros() as usize;
             left &= left - 1;
-            if self.peers[core].outbox.pending() > OUTBOX_PAUSE_BYTES {
+            if self.peers[core].outbox.pending() > pause_bytes {
                 let waits =
                     |c: &Connection| c.paused & pause::OUTBOX != 0 || c.phase == Phase::Closing;
                 if !self.conn(slot).is_none_or(waits) {
@@ -288,11 +313,12 @@ impl Core {
     /// Returns whether some did: what came of it waits for another turn.
     #[must_use]
     pub fn outboxes_drained(&mut self) -> bool {
+        let resume_bytes = self.outbox_pause_bytes() / OUTBOX_RESUME_PART;
         if self.outbox_paused.is_empty()
             || self
                 .peers
                 .iter()
-                .any(|peer| peer.outbox.pending() > OUTBOX_RESUME_BYTES)
+                .any(|peer| peer.outbox.pending() > resume_bytes)
         {
             return false;
         }

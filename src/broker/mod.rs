@@ -53,12 +53,13 @@ mod tests;
 mod timers;
 mod trace;
 pub mod wire;
+mod write_deadline;
 
 pub use self::close::CloseReason;
 pub use self::core::{Core, CoreId, Now};
 pub use self::effect::{CloseMode, Effect, LogLevel};
 pub use self::internal::{Arrival, Inbox, ServerClient, ServerDelivery, ServerMessage};
-pub use self::mesh::{OUTBOX_PAUSE_BYTES, OUTBOX_RESUME_BYTES};
+pub use self::mesh::{OUTBOX_PAUSE_BYTES, OUTBOX_PAUSE_BYTES_MIN};
 pub use self::output::{Batch, Segment};
 pub use self::settings::{ServerIdentity, Settings};
 pub use self::snapshot::SubscriptionFilter;

@@ -341,6 +341,39 @@ impl OutQueue {
         self.in_flight = 0;
     }
 
+    /// The send under way ended after `sent` bytes: the rest goes first next time.
+    pub fn give_back(&mut self, pool: &mut ChunkPool, batch: Batch, sent: usize) {
+        self.in_flight = 0;
+        let mut gone = sent;
+        let mut left = Vec::new();
+        let (first, mut rest) = (batch.first, batch.rest);
+        for segment in std::iter::once(first).chain(rest.drain(..)) {
+            let len = segment.as_slice().len();
+            if gone >= len {
+                gone -= len;
+                pool.give(segment);
+                continue;
+            }
+            left.push(match segment {
+                Segment::Chunk(mut chunk) => {
+                    chunk.drain(..gone);
+                    Segment::Chunk(chunk)
+                }
+                Segment::Shared(bytes) => Segment::Shared(bytes.slice(gone..)),
+            });
+            gone = 0;
+        }
+        for segment in left.into_iter().rev() {
+            self.full_bytes += segment.as_slice().len();
+            self.full.push_front(segment);
+        }
+    }
+
+    /// Pieces of output that wait, the one being filled included.
+    pub fn pieces(&self) -> usize {
+        self.full.len() + usize::from(!self.tail.is_empty())
+    }
+
     /// Drops everything that is not under way; the memory is freed over the
     /// following turns.
     pub fn discard(&mut self, pool: &mut ChunkPool) {
@@ -420,6 +453,24 @@ mod tests {
             })
             .sum();
         assert_eq!(held, 100 * SMALL_CHUNK_BYTES);
+    }
+
+    #[test]
+    fn what_a_send_left_goes_first() {
+        for sent in 0..=11 {
+            let mut pool = ChunkPool::default();
+            let mut out = OutQueue::default();
+            out.push(&mut pool, b"abc");
+            out.push_shared(&mut pool, Bytes::from_static(b"shared"));
+            out.push(&mut pool, b"de");
+            let batch = out.take_batch(&mut pool).expect("output");
+            assert_eq!(batch.len(), 11);
+            out.push(&mut pool, b"new");
+            out.give_back(&mut pool, batch, sent);
+            assert_eq!(out.pending(), 14 - sent);
+            let batch = out.take_batch(&mut pool).expect("output");
+            assert_eq!(batch.to_vec(), b"abcshareddenew"[sent..]);
+        }
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(super) struct Message<'a> {
     /// The connection that must not receive it, because its echo is off.
     pub excluded: Option<u32>,
     pub hops: u8,
+    /// Its publisher is on another core.
+    pub remote: bool,
 }
 
 impl<'a> Message<'a> {
@@ -157,6 +159,7 @@ impl Core {
             origin,
             excluded: (!echo).then_some(slot),
             hops: 0,
+            remote: false,
         };
         self.route(slot, hint, &mut message);
         self.headless = message.headless;
@@ -445,6 +448,7 @@ impl Core {
             origin: record.origin,
             excluded,
             hops: record.hops,
+            remote: true,
         };
         let account = &self.accounts[usize::from(message.account)];
         let hint = self.peers[from.index()].route_hint;
@@ -572,6 +576,7 @@ impl Core {
             origin: 0,
             excluded: None,
             hops: 0,
+            remote: false,
         };
         self.route(slot, RouteRef::default(), &mut message);
         true

@@ -58,6 +58,7 @@ impl Core {
                 // The publisher is on another core.
                 excluded: None,
                 hops: 0,
+                remote: true,
             };
             self.deliver_plain(route, &mut message, outcome);
             self.headless = message.headless;
@@ -73,7 +74,7 @@ impl Core {
         if slot == INTERNAL {
             return false;
         }
-        let threshold = self.stall_threshold();
+        let threshold = self.remote_stall_threshold();
         let Some(conn) = self.conns[slot as usize].as_deref_mut() else {
             return false;
         };

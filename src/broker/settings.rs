@@ -96,3 +96,30 @@ pub struct Settings {
     /// Longest traced payload, in bytes; 0 for no limit.
     pub max_traced_msg_len: usize,
 }
+
+impl Default for Settings {
+    /// What nats-server does without a configuration: everybody may connect, with headers.
+    fn default() -> Self {
+        Self {
+            identity: ServerIdentity {
+                headers: true,
+                ..ServerIdentity::default()
+            },
+            max_control_line: 4096,
+            max_payload: 1024 * 1024,
+            max_pending: 64 * 1024 * 1024,
+            max_subscriptions: None,
+            max_subscription_tokens: None,
+            ping_interval: Duration::from_secs(120),
+            ping_max: 2,
+            write_deadline: Duration::from_secs(10),
+            write_timeout_retry: false,
+            no_fast_producer_stall: false,
+            auth: Arc::new(AuthConfig::open()),
+            trace: false,
+            trace_headers: false,
+            debug: false,
+            max_traced_msg_len: 0,
+        }
+    }
+}

@@ -7,10 +7,14 @@
 //!   before; the slow one is cut off when it exceeds `max_pending`, or when its
 //!   socket takes nothing for `write_deadline`.
 //! - All its readers are slow: reading from the publisher stops until one of
-//!   them has caught up, for at most [`STALL_NANOS_MAX`] at a time (or
-//!   [`REMOTE_STALL_NANOS`] if they are on other cores, which report that they
-//!   are slow but not that they recovered); then [`STALL_CREDIT_BYTES`] pass
-//!   before it stops again. A bulk transfer thus runs at its reader's speed.
+//!   them has caught up, for at most [`STALL_NANOS_MAX`] at a time; then
+//!   [`STALL_CREDIT_BYTES`] pass before it stops again. A bulk transfer thus runs
+//!   at its reader's speed.
+//!
+//! Cores tell each other when all readers of a publisher are slow and when some
+//! recovered. For publishers on other cores a reader is slow earlier, at half of
+//! `max_pending` at the latest, since what is under way between two cores reaches
+//! it whatever they are told ([`Core::remote_stall_threshold`]).
 //!
 //! nats-server pauses publishers for up to 10 ms per read of at most 64 KiB
 //! whoever else they feed. Ours lets less through per time to slow readers
@@ -25,21 +29,31 @@ use super::publish::Outcome;
 use super::route::RouteRef;
 use super::subscriptions::SubId;
 
-/// Longest pause of a publisher whose readers are on its own core.
+/// Longest pause of a publisher whose readers are all slow.
 pub const STALL_NANOS_MAX: u64 = 250_000_000;
-/// Pause of a publisher whose slow readers are on other cores.
-pub const REMOTE_STALL_NANOS: u64 = 10_000_000;
 /// Bytes a publisher may send between two pauses.
 pub const STALL_CREDIT_BYTES: usize = 32 * 1024;
 /// How long a healthy reader keeps a publisher from being stalled after it
 /// received its last message, and a report of slow readers is believed.
 pub const READER_MEMORY_NANOS: u64 = 1_000_000_000;
 
+/// What may be under way between two cores beside what waits in the outbox: a full
+/// ring, and what one more read of the publisher's socket brings.
+const UNDER_WAY_BYTES: usize = 256 * 1024 + 32 * 1024;
+
 impl Core {
     /// Bytes waiting above which a reader is slow.
     #[inline]
     pub(super) fn stall_threshold(&self) -> usize {
         self.settings.max_pending / 4 * 3
+    }
+
+    /// Bytes waiting above which a reader is slow for publishers on other cores.
+    #[inline]
+    pub(super) fn remote_stall_threshold(&self) -> usize {
+        let max = self.settings.max_pending;
+        let under_way = self.outbox_pause_bytes() + UNDER_WAY_BYTES;
+        max.saturating_sub(under_way).clamp(max / 8, max / 2)
     }
 
     /// After a message: remembers who took it, and stalls its publisher if all were slow.
@@ -94,7 +108,6 @@ impl Core {
         if other_is_healthy {
             return;
         }
-        let only_remote = !outcome.slow;
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
@@ -103,12 +116,7 @@ impl Core {
             return;
         }
         conn.stall.count += 1;
-        conn.stall.until = now
-            + if only_remote {
-                REMOTE_STALL_NANOS
-            } else {
-                STALL_NANOS_MAX
-            };
+        conn.stall.until = now + STALL_NANOS_MAX;
         self.counters.stalls += 1;
         self.pause(slot, pause::STALL);
         self.stalled.push(slot);
@@ -135,11 +143,61 @@ impl Core {
         }
     }
 
-    /// The reader is above the stall threshold: its recovery will be noticed.
+    /// Slow readers of core `from` recovered: who waits for them goes on, and their
+    /// core speaks up when they are slow again.
+    pub(super) fn note_recovered_core(&mut self, from: CoreId) {
+        self.internal.note_recovered();
+        let stalled = std::mem::take(&mut self.stalled);
+        for &slot in &stalled {
+            if let Some(conn) = self.conn_mut(slot) {
+                conn.stall.slow_cores &= !from.bit();
+            }
+        }
+        for slot in stalled {
+            self.end_stall(slot);
+        }
+    }
+
+    /// The reader is above a stall threshold, that for publishers on other cores if
+    /// `remote`: its recovery will be noticed.
     #[cold]
-    pub(super) fn note_slow(&mut self, slot: u32) {
+    pub(super) fn note_slow(&mut self, slot: u32, remote: bool) {
         if let Some(conn) = self.conn_mut(slot) {
-            conn.slow = true;
+            if remote {
+                conn.pressed = true;
+            } else {
+                conn.slow = true;
+            }
+        }
+    }
+
+    /// After output went: whether a reader that was slow has caught up.
+    #[inline]
+    pub(super) fn note_recovery(&mut self, slot: u32) {
+        let Some(conn) = self.conns[slot as usize].as_deref() else {
+            return;
+        };
+        if conn.slow || conn.pressed {
+            self.look_for_recovery(slot);
+        }
+    }
+
+    #[cold]
+    fn look_for_recovery(&mut self, slot: u32) {
+        let (threshold, remote) = (self.stall_threshold(), self.remote_stall_threshold());
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
+        let pending = conn.out.pending();
+        let recovered = conn.slow && pending <= threshold;
+        conn.slow &= !recovered;
+        let told = conn.pressed && pending <= remote;
+        conn.pressed &= !told;
+        if told {
+            self.report_recovered();
+        }
+        if recovered {
+            self.resume_stalled();
         }
     }
 

@@ -1,40 +1,18 @@
 //! Drives one [`Core`] in unit tests, without a runtime.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::auth::AuthConfig;
 use super::connection::Phase;
 use super::core::{Core, CoreId, Now};
 use super::effect::Effect;
-use super::settings::{ServerIdentity, Settings};
+use super::settings::Settings;
 
 /// A second, in the clock's unit.
 pub const SECOND: u64 = 1_000_000_000;
 
 /// Settings as nats-server's defaults, for everybody.
 pub fn settings() -> Settings {
-    Settings {
-        identity: ServerIdentity {
-            headers: true,
-            ..ServerIdentity::default()
-        },
-        max_control_line: 4096,
-        max_payload: 1024 * 1024,
-        max_pending: 64 * 1024 * 1024,
-        max_subscriptions: None,
-        max_subscription_tokens: None,
-        ping_interval: Duration::from_secs(120),
-        ping_max: 2,
-        write_deadline: Duration::from_secs(10),
-        write_timeout_retry: false,
-        no_fast_producer_stall: false,
-        auth: Arc::new(AuthConfig::new(&super::auth::AuthRules::default()).expect("valid rules")),
-        trace: false,
-        trace_headers: false,
-        debug: false,
-        max_traced_msg_len: 0,
-    }
+    Settings::default()
 }
 
 /// A core and its clock.

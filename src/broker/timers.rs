@@ -132,28 +132,6 @@ impl Core {
         self.schedule(slot);
     }
 
-    /// Returns whether the connection was closed.
-    fn write_deadline_passed(&mut self, slot: u32) -> bool {
-        let now = self.now.mono_ns;
-        if self.settings.write_timeout_retry {
-            if let Some(conn) = self.conn_mut(slot) {
-                conn.send_began = now;
-            }
-            return false;
-        }
-        self.counters.slow_consumers += 1;
-        self.counters.slow_by_write_deadline += 1;
-        let pending = self.conn(slot).map_or(0, |c| c.out.pending());
-        let deadline = self.settings.write_deadline;
-        self.log_connection(
-            LogLevel::Info,
-            slot,
-            &format!("Slow Consumer Detected: WriteDeadline of {deadline:?} exceeded with {pending} total bytes waiting."),
-        );
-        self.close(slot, CloseReason::SlowConsumerWriteDeadline, CloseMode::Now);
-        true
-    }
-
     fn ping(&mut self, slot: u32) {
         let now = self.now.mono_ns;
         let interval = nanos(self.settings.ping_interval);

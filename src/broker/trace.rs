@@ -2,31 +2,70 @@
 //!
 //! The forms are those of nats-server: tools grep for them.
 
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
 use super::connection::Connection;
 use super::core::Core;
 use super::effect::{Effect, LogLevel};
 use super::publish::{Message, quoted};
 use super::subscriptions::SubId;
-use crate::protocol::Command;
+use crate::protocol::{Command, Verb};
 
-/// CONNECT's JSON without its secrets.
+/// The fields of a JSON object as they are written, in their order.
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Collect)
+    }
+}
+
+/// CONNECT's JSON as it came, but for its secrets.
 fn redacted(json: &[u8]) -> String {
     const SECRETS: [&str; 4] = ["pass", "auth_token", "jwt", "sig"];
-    match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(json) {
-        Ok(mut fields) => {
-            for (name, value) in &mut fields {
-                if SECRETS
-                    .iter()
-                    .any(|secret| name.eq_ignore_ascii_case(secret))
-                {
-                    *value = "[REDACTED]".into();
-                }
-            }
-            serde_json::Value::Object(fields).to_string()
-        }
+    let read = std::str::from_utf8(json)
+        .ok()
+        .and_then(|text| Some((text, serde_json::from_str::<Fields<'_>>(text).ok()?)));
+    let Some((text, Fields(fields))) = read else {
         // What cannot be read cannot be redacted.
-        Err(_) => "[unreadable]".to_owned(),
+        return "[unreadable]".to_owned();
+    };
+    let mut line = String::with_capacity(text.len());
+    let mut copied = 0;
+    for (name, value) in fields {
+        if !SECRETS.iter().any(|s| name.eq_ignore_ascii_case(s)) {
+            continue;
+        }
+        // Raw values lie in the text that was read.
+        let at = value.get().as_ptr().addr() - text.as_ptr().addr();
+        line.push_str(&text[copied..at]);
+        line.push_str("\"[REDACTED]\"");
+        copied = at + value.get().len();
     }
+    line.push_str(&text[copied..]);
+    line
 }
 
 /// How log lines name a connection: `127.0.0.1:5 - cid:1 - "v1:lang:name" - "$G/user:x"`.
@@ -150,6 +189,23 @@ impl Core {
         }
     }
 
+    /// A line that came from the client and was refused.
+    pub(super) fn trace_refused(&mut self, slot: u32, verb: Verb, arguments: &[u8]) {
+        if self.settings.trace {
+            let arguments = String::from_utf8_lossy(arguments);
+            let text = format!("<<- [{} {arguments}]", verb.name());
+            self.log_connection(LogLevel::Trace, slot, &text);
+        }
+    }
+
+    /// A subscription ended.
+    pub(super) fn trace_end(&mut self, slot: u32, id: SubId) {
+        if self.settings.trace {
+            let sid = String::from_utf8_lossy(self.subs.sid(id)).into_owned();
+            self.log_connection(LogLevel::Trace, slot, &format!("<-> [DELSUB {sid}]"));
+        }
+    }
+
     /// The payload behind its line; an empty one has none.
     fn trace_payload(&mut self, arrow: &str, slot: u32, header_len: Option<usize>, body: &[u8]) {
         if body.is_empty() {
@@ -202,5 +258,113 @@ impl Core {
         line.extend_from_slice(&message.tail[..head_end]);
         self.trace_out(slot, &line);
         self.trace_payload("->>", slot, message.header_len, message.body);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::Settings;
+    use super::super::testing::Bench;
+    use super::*;
+
+    /// What a client's bytes leave in the log, without the name of the connection.
+    fn logged(bytes: &[u8]) -> Vec<String> {
+        let settings = Settings {
+            trace: true,
+            debug: true,
+            ..Settings::default()
+        };
+        let mut bench = Bench::new(1, settings);
+        let slot = bench.client();
+        bench.effects.clear();
+        bench.receive(slot, bytes);
+        let lines = bench.effects.drain(..).filter_map(|effect| match effect {
+            Effect::Log { line, .. } => Some(line),
+            _ => None,
+        });
+        lines
+            .map(|line| line.splitn(3, " - ").last().unwrap_or_default().to_owned())
+            .collect()
+    }
+
+    /// As nats-server 2.15.1 logs them.
+    #[test]
+    fn refused_lines_are_traced_and_quoted() {
+        for (line, trace, error) in [
+            ("SUB foo", "SUB foo", r#"processSub Parse Error: "foo""#),
+            (
+                "UNSUB a b c",
+                "UNSUB a b c",
+                r#"processUnsub Parse Error: "a b c""#,
+            ),
+            (
+                "PUB  a  b c d ",
+                "PUB a  b c d ",
+                r#"processPub Parse Error: "a  b c d ""#,
+            ),
+            (
+                "PUB foo -1",
+                "PUB foo -1",
+                r#"processPub Bad or Missing Size: "foo -1""#,
+            ),
+            (
+                "HPUB foo x 1",
+                "HPUB foo x 1",
+                r#"processHeaderPub Bad or Missing Header Size: "foo x 1""#,
+            ),
+            (
+                "HPUB foo 5 x",
+                "HPUB foo 5 x",
+                r#"processHeaderPub Bad or Missing Total Size: "foo 5 x""#,
+            ),
+            (
+                "HPUB foo 20 10",
+                "HPUB foo 20 10",
+                r#"processHeaderPub Header Size larger then TotalSize: "foo 20 10""#,
+            ),
+        ] {
+            let lines = logged(format!("{line}\r\n").as_bytes());
+            let closed = "Client connection closed: Protocol Violation";
+            assert_eq!(lines, [&format!("<<- [{trace}]"), error, closed]);
+        }
+    }
+
+    #[test]
+    fn ends_of_subscriptions_are_traced() {
+        assert_eq!(
+            logged(b"SUB foo 1\r\nUNSUB 1 1\r\nPUB foo 1\r\nx\r\n"),
+            [
+                "<<- [SUB foo 1]",
+                "<<- [UNSUB 1 1]",
+                "<<- [PUB foo 1]",
+                "<<- MSG_PAYLOAD: [\"x\"]",
+                "Auto-unsubscribe limit of 1 reached for sid '1'",
+                "->> [MSG foo 1 1]",
+                "->> MSG_PAYLOAD: [\"x\"]",
+                "<-> [DELSUB 1]",
+            ]
+        );
+    }
+
+    #[test]
+    fn secrets_are_replaced_and_the_rest_stays_as_written() {
+        for (json, shown) in [
+            (
+                r#"{"verbose":false,"b":1, "a" :[2]}"#,
+                r#"{"verbose":false,"b":1, "a" :[2]}"#,
+            ),
+            (
+                r#"{"user":"u","PASS":"p\"x","auth_token": "t","z":1}"#,
+                r#"{"user":"u","PASS":"[REDACTED]","auth_token": "[REDACTED]","z":1}"#,
+            ),
+            (
+                r#"{"p\u0061ss":{"deep":1},"sig":null}"#,
+                r#"{"p\u0061ss":"[REDACTED]","sig":"[REDACTED]"}"#,
+            ),
+            (r#"{"pass":"p""#, "[unreadable]"),
+            ("[]", "[unreadable]"),
+        ] {
+            assert_eq!(redacted(json.as_bytes()), shown);
+        }
     }
 }

@@ -18,7 +18,8 @@ const INTEREST: u8 = 2;
 const APPLIED: u8 = 3;
 const SLOW: u8 = 4;
 const RUN: u8 = 5;
-const SERVICE: u8 = 6;
+const RECOVERED: u8 = 6;
+const SERVICE: u8 = 7;
 
 const PLAIN: u8 = 1;
 const PARCEL: u8 = 2;
@@ -126,6 +127,8 @@ pub enum Record<'a> {
     },
     /// From the sender's services (JetStream) to the receiver's; theirs to decode.
     Service(&'a [u8]),
+    /// A reader on the sender's core that was slow is not any more.
+    Recovered,
 }
 
 fn start(out: &mut Vec<u8>, kind: u8) -> usize {
@@ -221,6 +224,12 @@ pub fn put_interest(
 pub fn put_applied(out: &mut Vec<u8>, sequence: u64) {
     let at = start(out, APPLIED);
     out.extend_from_slice(&sequence.to_le_bytes());
+    finish(out, at);
+}
+
+/// Appends a report of recovered readers.
+pub fn put_recovered(out: &mut Vec<u8>) {
+    let at = start(out, RECOVERED);
     finish(out, at);
 }
 
@@ -376,6 +385,7 @@ pub fn decode(record: &[u8]) -> Option<Record<'_>> {
             origin: reader.u64()?,
         },
         SERVICE => Record::Service(reader.0),
+        RECOVERED => Record::Recovered,
         _ => return None,
     })
 }
@@ -554,6 +564,7 @@ mod tests {
         put_interest(&mut out, 9, 0, 2, b"foo.*", b"q");
         put_applied(&mut out, 9);
         put_slow(&mut out, 5);
+        put_recovered(&mut out);
 
         let len = record_len(&out).expect("head");
         let Some(Record::Message(decoded)) = decode(&out[..len]) else {
@@ -583,7 +594,10 @@ mod tests {
         let rest = &rest[len..];
         let len = record_len(rest).expect("head");
         assert_eq!(decode(&rest[..len]), Some(Record::Applied { sequence: 9 }));
-        assert_eq!(decode(&rest[len..]), Some(Record::Slow { origin: 5 }));
+        let rest = &rest[len..];
+        let len = record_len(rest).expect("head");
+        assert_eq!(decode(&rest[..len]), Some(Record::Slow { origin: 5 }));
+        assert_eq!(decode(&rest[len..]), Some(Record::Recovered));
     }
 
     fn run_items<'a>(record: &Record<'a>) -> Vec<RunItem<'a>> {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::extensions;
 use super::flags::{FLAGS, Flag, Takes};
-use super::options::{Options, Placement, Spin};
+use super::options::{Accept, Options, Placement, Spin};
 use super::text::quoted;
 
 /// What the command line asks for.
@@ -129,6 +129,11 @@ pub struct Flags {
     token: Option<String>,
     placement: Option<Placement>,
     spin: Option<Spin>,
+    busy_poll: Option<u32>,
+    lock_memory: Option<bool>,
+    huge_pages: Option<bool>,
+    realtime: Option<u8>,
+    accept: Option<Accept>,
 }
 
 /// Names the file only: the flags may hold a password.
@@ -175,6 +180,12 @@ impl Flags {
         set(&mut options.authorization.token, &self.token);
         set(&mut options.placement, &self.placement);
         set(&mut options.spin, &self.spin);
+        let host = &mut options.host_options;
+        set(&mut host.busy_poll, &self.busy_poll);
+        set(&mut host.lock_memory, &self.lock_memory);
+        set(&mut host.huge_pages, &self.huge_pages);
+        set(&mut host.realtime, &self.realtime);
+        set(&mut host.accept, &self.accept);
     }
 }
 
@@ -355,6 +366,9 @@ fn apply_flag(
         (Flag::Cores, Given::Int(count)) => {
             flags.placement = Some(extensions::cores(count).map_err(CliError::Refused)?);
         }
+        (Flag::Realtime, Given::Int(priority)) => {
+            flags.realtime = Some(extensions::realtime(priority).map_err(CliError::Refused)?);
+        }
         (flag, Given::Bool(on)) => apply_switch(flag, on, flags, asked),
         (flag, given) => apply_text(flag, given.text(), flags, asked)?,
     }
@@ -371,6 +385,8 @@ fn apply_switch(flag: Flag, on: bool, flags: &mut Flags, asked: &mut Asked) {
         Flag::LogTimeUtc => flags.log_time_utc = Some(on),
         Flag::Syslog => flags.syslog = Some(on),
         Flag::JetStream => flags.jetstream = Some(on),
+        Flag::LockMemory => flags.lock_memory = Some(on),
+        Flag::HugePages => flags.huge_pages = Some(on),
         Flag::Debug => flags.debug = Some(on),
         Flag::Trace => flags.trace = Some(on),
         Flag::TraceVerbose | Flag::DebugTrace | Flag::DebugTraceVerbose => {
@@ -407,6 +423,14 @@ fn apply_text(
         }
         Flag::Spin => {
             flags.spin = Some(extensions::spin(&text).map_err(CliError::Refused)?);
+            return Ok(());
+        }
+        Flag::BusyPoll => {
+            flags.busy_poll = Some(extensions::busy_poll(&text).map_err(CliError::Refused)?);
+            return Ok(());
+        }
+        Flag::Accept => {
+            flags.accept = Some(extensions::accept(&text).map_err(CliError::Refused)?);
             return Ok(());
         }
         Flag::Host => &mut flags.host,

@@ -73,5 +73,12 @@ pub const ALLOW_RESPONSES_EXPIRES: Duration = Duration::from_secs(120);
 /// How long a core polls before it sleeps (ours).
 pub const SPIN: Duration = Duration::ZERO;
 
+/// The longest time that the network card may be polled, in microseconds (ours): whoever wants
+/// more wants `spin`.
+pub const MAX_BUSY_POLL: i64 = 100_000;
+
+/// The highest priority of SCHED_FIFO (the kernel's).
+pub const MAX_REALTIME: i64 = 99;
+
 /// The highest CPU number that may be named (ours): what the kernel's affinity masks are built for.
 pub const MAX_CPU: u32 = 8191;

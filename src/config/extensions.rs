@@ -1,14 +1,19 @@
-//! What this server adds to the options of nats-server: which CPUs it runs on and how long an
-//! idle core polls. As a block of the file:
+//! What this server adds to the options of nats-server: which CPUs it runs on, how long an idle
+//! core polls, and what it asks of the host. As a block of the file:
 //!
 //! ```text
 //! ringwire {
 //!   cores: 4            # or: cpus: "2-5,8"
 //!   spin: "50us"        # a number is microseconds; or: forever
+//!   busy_poll: 20       # microseconds, or a duration
+//!   lock_memory: true
+//!   huge_pages: true
+//!   realtime: 10        # priority of SCHED_FIFO, 1 to 99
+//!   accept: least       # or: round_robin, incoming_cpu
 //! }
 //! ```
 //!
-//! and as the flags `--cores`, `--cpus` and `--spin`.
+//! and as flags of the same names.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -16,7 +21,7 @@ use std::time::Duration;
 
 use super::defaults;
 use super::diagnostics::{Problem, Report};
-use super::options::{Options, Placement, Spin};
+use super::options::{Accept, HostOptions, Options, Placement, Spin};
 use super::read;
 use super::text::{parse_duration, quoted};
 use super::value::{Kind, Value};
@@ -43,6 +48,9 @@ pub(super) fn block(value: &Value, options: &mut Options, report: &mut Report) {
                 read.map(|read| placement = Some(read))
             }
             "spin" => spin_value(value).map(|spin| options.spin = spin),
+            name @ ("busy_poll" | "lock_memory" | "huge_pages" | "realtime" | "accept") => {
+                host_option(name, value, &mut options.host_options)
+            }
             _ if value.used_as_variable.get() => Ok(()),
             _ => {
                 report.error(&value.position, Problem::UnknownField(key.to_owned()));
@@ -100,6 +108,30 @@ fn spin_value(value: &Value) -> Result<Spin, String> {
     }
 }
 
+fn host_option(name: &str, value: &Value, host: &mut HostOptions) -> Result<(), String> {
+    match (name, &value.kind) {
+        ("busy_poll", Kind::Integer(micros)) => host.busy_poll = busy_poll(&micros.to_string())?,
+        ("busy_poll", Kind::String(text)) => host.busy_poll = busy_poll(text)?,
+        ("lock_memory", Kind::Bool(on)) => host.lock_memory = *on,
+        ("huge_pages", Kind::Bool(on)) => host.huge_pages = *on,
+        ("realtime", Kind::Integer(priority)) => host.realtime = realtime(*priority)?,
+        ("accept", Kind::String(name)) => host.accept = accept(name)?,
+        (name, other) => {
+            let wanted = match name {
+                "busy_poll" => "microseconds or a duration",
+                "lock_memory" | "huge_pages" => "true or false",
+                "realtime" => "a priority",
+                _ => "a name",
+            };
+            return Err(format!(
+                "{name} must be {wanted}, got {}",
+                other.type_name()
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// A number of cores, from 1 to [`CORES_MAX`].
 pub(super) fn cores(count: i64) -> Result<Placement, String> {
     u32::try_from(count)
@@ -139,14 +171,67 @@ pub(super) fn spin(text: &str) -> Result<Spin, String> {
     if text.eq_ignore_ascii_case("forever") {
         return Ok(Spin::Forever);
     }
-    if let Ok(micros) = text.parse::<u64>() {
-        return Ok(Spin::For(Duration::from_micros(micros)));
-    }
-    match parse_duration(text) {
-        Ok(duration) if !duration.negative => Ok(Spin::For(duration.length)),
-        _ => Err(format!(
+    time(text).map(Spin::For).ok_or_else(|| {
+        format!(
             "spin must be microseconds, a duration or forever, got {}",
             quoted(text)
-        )),
+        )
+    })
+}
+
+/// A number of microseconds, or a duration with its unit.
+fn time(text: &str) -> Option<Duration> {
+    if let Ok(micros) = text.parse::<u64>() {
+        return Some(Duration::from_micros(micros));
     }
+    parse_duration(text)
+        .ok()
+        .filter(|duration| !duration.negative)
+        .map(|duration| duration.length)
+}
+
+/// How long the network card is polled, in microseconds: a number of them, or a duration.
+pub(super) fn busy_poll(text: &str) -> Result<u32, String> {
+    let Some(time) = time(text) else {
+        return Err(format!(
+            "busy_poll must be microseconds or a duration, got {}",
+            quoted(text)
+        ));
+    };
+    u32::try_from(time.as_micros())
+        .ok()
+        .filter(|&micros| i64::from(micros) <= defaults::MAX_BUSY_POLL)
+        .ok_or_else(|| {
+            format!(
+                "busy_poll must be at most {} microseconds, got {}",
+                defaults::MAX_BUSY_POLL,
+                quoted(text)
+            )
+        })
+}
+
+/// A priority of SCHED_FIFO; 0 is none.
+pub(super) fn realtime(priority: i64) -> Result<u8, String> {
+    u8::try_from(priority)
+        .ok()
+        .filter(|&priority| i64::from(priority) <= defaults::MAX_REALTIME)
+        .ok_or_else(|| {
+            format!(
+                "realtime must be between 1 and {}, or 0 for none, got {priority}",
+                defaults::MAX_REALTIME
+            )
+        })
+}
+
+/// How connections are spread over the cores.
+pub(super) fn accept(name: &str) -> Result<Accept, String> {
+    [Accept::Least, Accept::RoundRobin, Accept::IncomingCpu]
+        .into_iter()
+        .find(|accept| accept.name().eq_ignore_ascii_case(name))
+        .ok_or_else(|| {
+            format!(
+                "accept must be least, round_robin or incoming_cpu, got {}",
+                quoted(name)
+            )
+        })
 }

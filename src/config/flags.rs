@@ -36,6 +36,11 @@ pub(super) enum Flag {
     Cores,
     Cpus,
     Spin,
+    BusyPoll,
+    LockMemory,
+    HugePages,
+    Realtime,
+    Accept,
     /// A flag of nats-server for what is not built yet.
     NotBuilt,
 }
@@ -103,6 +108,11 @@ pub(super) const FLAGS: &[(&str, Flag, Takes)] = &[
     ("cores", Flag::Cores, Takes::Int),
     ("cpus", Flag::Cpus, Takes::Text),
     ("spin", Flag::Spin, Takes::Text),
+    ("busy_poll", Flag::BusyPoll, Takes::Text),
+    ("lock_memory", Flag::LockMemory, Takes::Bool),
+    ("huge_pages", Flag::HugePages, Takes::Bool),
+    ("realtime", Flag::Realtime, Takes::Int),
+    ("accept", Flag::Accept, Takes::Text),
     ("ms", Flag::NotBuilt, Takes::Int),
     ("https_port", Flag::NotBuilt, Takes::Int),
     ("tls", Flag::NotBuilt, Takes::Bool),
@@ -145,6 +155,14 @@ Cores (extensions of Ringwire):
         --cpus <list>                run on these CPUs, such as 2-5,8
         --spin <time>                how long an idle core polls before it sleeps, in
                                      microseconds, as a duration, or 'forever' (default: 0)
+        --busy_poll <time>           how long the kernel polls the network card before a core
+                                     sleeps, in microseconds or as a duration (default: 0)
+        --lock_memory                keep all memory resident
+        --huge_pages                 put receive buffers into huge pages
+        --realtime <priority>        run the cores under SCHED_FIFO, 1 to 99 (default: 0, no)
+        --accept <way>               how connections are spread over the cores: least (the core
+                                     with the fewest), round_robin or incoming_cpu
+                                     (default: least)
 
 Logging:
     -l, --log <file>                 file for the log (default: standard error)

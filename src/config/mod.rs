@@ -45,7 +45,7 @@ pub use cli::{CliError, Command, Flags, SignalCommand, SignalRequest, parse as p
 pub use diagnostics::{Diagnostic, FileError, Problem, Report};
 pub use flags::{HELP, HELP_TLS, PEER_VERSION, version_text};
 pub use jetstream::{JetStreamOptions, SyncPolicy};
-pub use options::{LogOptions, Options, Placement, Spin, WriteTimeout};
+pub use options::{Accept, HostOptions, LogOptions, Options, Placement, Spin, WriteTimeout};
 pub use parser::{
     MAX_ENVIRONMENT_DEPTH, MAX_EXPANSION, MAX_INCLUDE_DEPTH, MAX_INCLUDED_FILES, MAX_NESTING,
     ParseError, Source,

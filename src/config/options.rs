@@ -58,6 +58,46 @@ impl Default for Spin {
     }
 }
 
+/// Which core a new connection goes to. An extension of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Accept {
+    /// The one with the fewest connections.
+    #[default]
+    Least,
+    /// One after the other.
+    RoundRobin,
+    /// The one on the CPU that the connection's packets come in on (SO_INCOMING_CPU); the one
+    /// with the fewest connections if there is no core.
+    IncomingCpu,
+}
+
+impl Accept {
+    /// The name in flags and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Accept::Least => "least",
+            Accept::RoundRobin => "round_robin",
+            Accept::IncomingCpu => "incoming_cpu",
+        }
+    }
+}
+
+/// What the cores ask of the host. Extensions of ours, fixed at the start; the default asks for
+/// nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HostOptions {
+    /// How long the kernel polls the network card for a core that would sleep, in microseconds;
+    /// 0: not at all.
+    pub busy_poll: u32,
+    /// No page of the server is ever swapped out or faulted in.
+    pub lock_memory: bool,
+    /// The receive buffers lie in huge pages.
+    pub huge_pages: bool,
+    /// Priority of the cores under SCHED_FIFO, 1 to 99; 0: they are scheduled like any thread.
+    pub realtime: u8,
+    pub accept: Accept,
+}
+
 /// Logging. All of it can change at run time except the two size settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogOptions {
@@ -171,6 +211,7 @@ pub struct Options {
 
     pub placement: Placement,
     pub spin: Spin,
+    pub host_options: HostOptions,
 }
 
 impl Default for Options {
@@ -214,6 +255,7 @@ impl Default for Options {
             jetstream: JetStreamOptions::default(),
             placement: Placement::All,
             spin: Spin::default(),
+            host_options: HostOptions::default(),
         }
     }
 }

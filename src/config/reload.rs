@@ -388,5 +388,11 @@ fn refuse_fixed(old: &Options, new: &Options) -> Result<(), ReloadError> {
     )?;
     same("Placement", &old.placement, &new.placement, |placement| {
         format!("{placement:?}")
-    })
+    })?;
+    let (old, new) = (&old.host_options, &new.host_options);
+    plain("BusyPoll", &old.busy_poll, &new.busy_poll)?;
+    plain("LockMemory", &old.lock_memory, &new.lock_memory)?;
+    plain("HugePages", &old.huge_pages, &new.huge_pages)?;
+    plain("Realtime", &old.realtime, &new.realtime)?;
+    plain("Accept", &old.accept.name(), &new.accept.name())
 }

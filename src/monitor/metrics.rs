@@ -177,9 +177,6 @@ const CORE_FAMILIES: &[CoreFamily] = &[
         "Times the core went to sleep.",
         |c| c.parks,
     ),
-    ("core_wakes_total", "counter", "Times it was woken.", |c| {
-        c.wakes
-    }),
 ];
 
 /// A name, its meaning, where a core's values are found, and how many of their units make one of
@@ -196,14 +193,8 @@ const NANOSECONDS_PER_SECOND: f64 = 1e9;
 const CORE_SPREADS: &[SpreadFamily] = &[
     (
         "core_latency_seconds",
-        "From a message's receive to its send.",
+        "From taking what was received until the kernel has what is sent for it: a turn.",
         |c| &c.latency,
-        NANOSECONDS_PER_SECOND,
-    ),
-    (
-        "core_turn_seconds",
-        "Length of a turn that did work.",
-        |c| &c.turn,
         NANOSECONDS_PER_SECOND,
     ),
     (

@@ -419,13 +419,10 @@ pub struct CoreSnapshot {
     pub turns: u64,
     /// How often the core went to sleep.
     pub parks: u64,
-    /// How often another core or the kernel woke it.
-    pub wakes: u64,
     /// Time not asleep, nanoseconds.
     pub busy: u64,
-    /// Length of a turn that did work, nanoseconds.
-    pub turn: Spread,
-    /// From a message's receive completion to the push of its send, nanoseconds.
+    /// Length of a turn that did work: from taking a receive completion until the
+    /// kernel has been given the sends that follow from it, nanoseconds.
     pub latency: Spread,
     /// Messages a turn.
     pub messages_per_turn: Spread,

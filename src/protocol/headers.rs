@@ -40,11 +40,19 @@ impl std::error::Error for MalformedBlock {}
 fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = block;
     std::iter::from_fn(move || {
-        let end = memchr::memmem::find(rest, CRLF)?;
+        let end = line_end(rest)?;
         let line = &rest[..end];
         rest = &rest[end + CRLF.len()..];
         (!line.is_empty()).then_some(line)
     })
+}
+
+/// Where the first CRLF is. Not by a search for both bytes at once: building one costs more than
+/// a header line is long.
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\n', bytes)
+        .filter_map(|at| at.checked_sub(1))
+        .find(|&before| bytes[before] == b'\r')
 }
 
 /// Name and value of a line; spaces before the value are not part of it.

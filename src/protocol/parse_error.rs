@@ -38,8 +38,10 @@ pub enum Violation {
     ArgumentCount,
     /// The size of a message is not one to nine decimal digits.
     Size,
-    /// The size of a header block is not one to nine decimal digits, or above the message's size.
+    /// The size of a header block is not one to nine decimal digits.
     HeaderSize,
+    /// The header block is said to be larger than the message.
+    HeaderBeyondMessage,
     /// HPUB from a client that did not ask for headers, or on a server that denies them.
     HeadersNotSupported,
 }
@@ -61,27 +63,34 @@ impl ParseError {
     }
 }
 
+/// As nats-server logs it, without the arguments that it quotes behind some.
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ParseError::UnknownOperation => f.write_str("unknown protocol operation"),
             ParseError::ProtocolViolation { verb, cause } => {
-                let cause = match cause {
-                    Violation::ArgumentCount => "wrong number of arguments",
-                    Violation::Size => "bad message size",
-                    Violation::HeaderSize => "bad header size",
-                    Violation::HeadersNotSupported => "headers were not negotiated",
+                let process = match verb {
+                    Verb::Pub => "processPub",
+                    Verb::Hpub => "processHeaderPub",
+                    Verb::Sub => "processSub",
+                    Verb::Unsub => "processUnsub",
+                    other => other.name(),
                 };
-                write!(f, "protocol violation in {}: {cause}", verb.name())
+                let cause = match (cause, verb) {
+                    (Violation::HeadersNotSupported, _) => {
+                        return f.write_str("message headers not supported");
+                    }
+                    (Violation::ArgumentCount, _) => "Parse Error",
+                    (Violation::Size, Verb::Hpub) => "Bad or Missing Total Size",
+                    (Violation::Size, _) => "Bad or Missing Size",
+                    (Violation::HeaderSize, _) => "Bad or Missing Header Size",
+                    (Violation::HeaderBeyondMessage, _) => "Header Size larger then TotalSize",
+                };
+                write!(f, "{process} {cause}")
             }
-            ParseError::MaxControlLine { limit } => {
-                write!(f, "maximum control line of {limit} bytes exceeded")
-            }
+            ParseError::MaxControlLine { .. } => f.write_str("maximum control line exceeded"),
             ParseError::MaxPayload { size, limit } => {
-                write!(
-                    f,
-                    "message of {size} bytes exceeds the maximum payload of {limit}"
-                )
+                write!(f, "maximum payload exceeded: {size} vs {limit}")
             }
         }
     }

@@ -1,9 +1,9 @@
 //! The pull parser of one client connection.
 
-use super::command::{Command, Verb};
+use super::command::{Command, Recognised, Verb};
 use super::parse_error::ParseError;
 use super::scan::{Incomplete, ParseLimits, Scan, scan};
-use super::scan_publish::canonical_publish;
+use super::scan_publish::{canonical_publish, canonical_publish_with_headers};
 
 /// Capacity of the carry-over that is kept from one cut command to the next, in bytes, so that a
 /// stream of messages cut by the ends of receive buffers does not allocate for each.
@@ -63,6 +63,8 @@ impl Parser {
         self.next_in_general(input, limits)
     }
 
+    /// Never inlined: its frame would be set up for the hot path, too.
+    #[inline(never)]
     fn next_in_general<'p>(
         &'p mut self,
         input: &'p [u8],
@@ -87,6 +89,23 @@ impl Parser {
             Err(error) => Err(error),
         };
         (taken, command)
+    }
+
+    /// The verb and arguments of the command that [`next`](Self::next) refused, for the
+    /// log; `input` is what that call was given. `None` if there is no verb or the line
+    /// has no end.
+    pub fn refused<'p>(&'p self, input: &'p [u8]) -> Option<(Verb, &'p [u8])> {
+        let bytes = if self.carry.is_empty() {
+            input
+        } else {
+            &self.carry
+        };
+        let Recognised::Verb(verb) = Verb::recognise(bytes) else {
+            return None;
+        };
+        let line = &bytes[verb.name().len()..];
+        let line = line[..memchr::memchr(b'\n', line)?].trim_ascii_start();
+        Some((verb, line.strip_suffix(b"\r").unwrap_or(line)))
     }
 
     /// Bytes held of a command that is not complete.
@@ -124,6 +143,9 @@ impl Parser {
     ) -> (usize, Result<Option<Command<'p>>, ParseError>) {
         if input.is_empty() {
             return (0, Ok(None));
+        }
+        if let Some((taken, publish)) = canonical_publish_with_headers(input, limits) {
+            return (taken, Ok(Some(Command::Publish(publish))));
         }
         match scan(input, limits) {
             Ok(Scan::Command(taken, command)) => (taken, Ok(Some(command))),

@@ -229,7 +229,7 @@ fn publish<'a>(
         return violation(verb, Violation::Size);
     };
     if header_len.is_some_and(|length| length > size as usize) {
-        return violation(verb, Violation::HeaderSize);
+        return violation(verb, Violation::HeaderBeyondMessage);
     }
     if limits.max_payload != -1 && size as i64 > limits.max_payload {
         return Err(ParseError::MaxPayload {

@@ -105,7 +105,7 @@ fn refuses_wrong_bytes_with_an_error() {
 /// Answers of nats-server 2.15.1: closed without a word.
 #[test]
 fn refuses_wrong_arguments_in_silence() {
-    use Violation::{ArgumentCount, HeaderSize, Size};
+    use Violation::{ArgumentCount, HeaderBeyondMessage, HeaderSize, Size};
     for (script, expected) in [
         ("SUB \r\n", ArgumentCount),
         ("SUB foo\r\n", ArgumentCount),
@@ -130,10 +130,10 @@ fn refuses_wrong_arguments_in_silence() {
         ("HPUB foo 2\r\n", ArgumentCount),
         ("HPUB a b c d 2 2\r\n", ArgumentCount),
         ("HPUB a b c 2 2\r\n", ArgumentCount),
-        ("HPUB foo 3 2\r\n", HeaderSize),
+        ("HPUB foo 3 2\r\n", HeaderBeyondMessage),
         ("HPUB foo x 2\r\n", HeaderSize),
         ("HPUB foo -1 2\r\n", HeaderSize),
-        ("HPUB foo 9999999 5\r\n", HeaderSize),
+        ("HPUB foo 9999999 5\r\n", HeaderBeyondMessage),
         ("HPUB foo 2 x\r\n", Size),
     ] {
         let error = error_of(script.as_bytes());
@@ -212,6 +212,8 @@ fn keeps_the_tail_of_canonical_lines_only() {
     assert_eq!(tail("PUB foo 02\r\nhi\r\n"), some(" 02\r\nhi\r\n"));
     assert_eq!(tail("PUB a r 00\r\n\r\n"), some(" r 00\r\n\r\n"));
     assert_eq!(tail("HPUB a 01 2\r\nhi\r\n"), some(" 01 2\r\nhi\r\n"));
+    assert_eq!(tail("HPUB a 5 1 2\r\nhi\r\n"), some(" 5 1 2\r\nhi\r\n"));
+    assert_eq!(tail("HPUB a 1x 1 2\r\nhi\r\n"), some(" 1x 1 2\r\nhi\r\n"));
     assert_eq!(tail("HPUB a 1 02\r\nhi\r\n"), some(" 1 02\r\nhi\r\n"));
     for script in [
         "PUB foo 2\nhi\r\n",

@@ -278,7 +278,7 @@ impl PublishHead {
         let digits = &arguments[found[count - 1].clone()];
         let size = parse_size(digits).ok_or(violation(Violation::Size))?;
         if header_len.is_some_and(|length| length > size) {
-            return Err(violation(Violation::HeaderSize));
+            return Err(violation(Violation::HeaderBeyondMessage));
         }
         if limits.max_payload >= 0 && i64::from(size) > limits.max_payload {
             return Err(ParseError::MaxPayload {

@@ -31,6 +31,28 @@ struct Mapping {
 
 impl Mapping {
     fn new(bytes: usize) -> io::Result<Self> {
+        Self::with_flags(bytes, libc::MAP_NORESERVE)
+    }
+
+    /// Memory in huge pages of `page_bytes` (the system's default size), all of them there when
+    /// this returns: a huge page that is missing later would be a SIGBUS.
+    fn in_huge_pages(bytes: usize, page_bytes: usize) -> io::Result<Self> {
+        let mapping = Self::with_flags(bytes.next_multiple_of(page_bytes), libc::MAP_HUGETLB)?;
+        // SAFETY: exactly the fresh mapping, which nothing else uses.
+        let filled = unsafe {
+            libc::madvise(
+                mapping.start.as_ptr().cast(),
+                mapping.bytes,
+                libc::MADV_POPULATE_WRITE,
+            )
+        };
+        if filled != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(mapping)
+    }
+
+    fn with_flags(bytes: usize, flags: i32) -> io::Result<Self> {
         // SAFETY: a fresh anonymous mapping at an address of the kernel's choice
         // touches no memory of this program.
         let start = unsafe {
@@ -38,7 +60,7 @@ impl Mapping {
                 std::ptr::null_mut(),
                 bytes,
                 libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags,
                 -1,
                 0,
             )
@@ -119,12 +141,14 @@ pub(super) struct BufferRing {
 }
 
 impl BufferRing {
-    /// Maps `count` buffers of `size` bytes and publishes all of them.
+    /// Maps `count` buffers of `size` bytes and publishes all of them. `huge_page` is the size of
+    /// the huge pages that they shall lie in, in bytes, the system's default size; `None` for
+    /// ordinary pages.
     ///
     /// # Errors
     /// `InvalidInput` unless `count` is a power of two up to [`MAX_BUFFERS`] and
     /// `size` is positive; the system's error if memory cannot be mapped.
-    pub fn new(count: u16, size: u32) -> io::Result<Self> {
+    pub fn new(count: u16, size: u32, huge_page: Option<usize>) -> io::Result<Self> {
         if !count.is_power_of_two() || count > MAX_BUFFERS || size == 0 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -137,7 +161,10 @@ impl BufferRing {
         let entries = usize::from(count);
         let memory = Memory {
             ring: Mapping::new(entries * size_of::<BufRingEntry>())?,
-            buffers: Mapping::new(entries * size as usize)?,
+            buffers: match huge_page {
+                None => Mapping::new(entries * size as usize)?,
+                Some(page) => Mapping::in_huge_pages(entries * size as usize, page)?,
+            },
             count,
             size,
             tail: Cell::new(0),
@@ -240,14 +267,16 @@ mod tests {
     #[test]
     fn refuses_counts_the_kernel_would_refuse() {
         for (count, size) in [(0, 64), (3, 64), (4, 0)] {
-            let refused = BufferRing::new(count, size).err().map(|error| error.kind());
+            let refused = BufferRing::new(count, size, None)
+                .err()
+                .map(|error| error.kind());
             assert_eq!(refused, Some(io::ErrorKind::InvalidInput));
         }
     }
 
     #[test]
     fn lends_and_takes_back() {
-        let pool = BufferRing::new(4, 64).unwrap();
+        let pool = BufferRing::new(4, 64, None).unwrap();
         assert_eq!(pool.available(), 4);
         // SAFETY: no kernel is involved; each id is taken once.
         let (first, second) = unsafe { (pool.chunk(0, 64).unwrap(), pool.chunk(3, 1).unwrap()) };
@@ -261,7 +290,7 @@ mod tests {
 
     #[test]
     fn refuses_buffers_that_do_not_exist() {
-        let pool = BufferRing::new(4, 64).unwrap();
+        let pool = BufferRing::new(4, 64, None).unwrap();
         // SAFETY: refused before anything is lent.
         unsafe {
             assert!(pool.chunk(4, 1).is_none());

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::clock::Clock;
 use super::control::{Calls, ControlEvent, ControlSender, CoreHandle};
 use super::disk::Answer;
-use super::figures::Figures;
+use super::figures::{Figures, Work};
 use super::leaving::{Leaving, Step};
 use super::links::{LinkConfig, LinkReceiver, LinkSender};
 use super::loads::Loads;
@@ -24,10 +24,12 @@ use super::net_ring::NetRing;
 use super::parker::{Parked, Parker, Waker};
 use super::passwords::Check;
 use super::persistence::Persistence;
+use super::privileges;
 use super::spin::{Spin, Spinner};
 use bytes::Bytes;
 
 use crate::broker::{Batch, CloseMode, Core, CoreId, Effect, Settings};
+use crate::config::Accept;
 use crate::protocol::ErrorText;
 
 /// Accepting goes on this long after it failed for want of descriptors.
@@ -45,6 +47,8 @@ pub struct Acceptor {
     pub max_connections: Option<usize>,
     /// One for each core, the own one included.
     pub cores: Vec<CoreHandle>,
+    /// Their CPUs.
+    cpus: Vec<usize>,
     retry_at: Option<u64>,
 }
 
@@ -54,14 +58,27 @@ impl Acceptor {
         loads: Arc<Loads>,
         max_connections: Option<usize>,
         cores: Vec<CoreHandle>,
+        cpus: Vec<usize>,
     ) -> Self {
         Self {
             listener: Some(listener),
             loads,
             max_connections,
             cores,
+            cpus,
             retry_at: None,
         }
+    }
+
+    /// The core for this connection.
+    fn assign(&self, socket: &OwnedFd) -> CoreId {
+        let near = match self.loads.accept() {
+            Accept::IncomingCpu => privileges::incoming_cpu(socket.as_fd())
+                .and_then(|cpu| self.cpus.iter().position(|&of_core| of_core == cpu))
+                .map(|core| CoreId(core as u8)),
+            Accept::Least | Accept::RoundRobin => None,
+        };
+        self.loads.assign(near)
     }
 }
 
@@ -87,6 +104,8 @@ pub struct Driver {
     parker: Parker,
     clock: Clock,
     spinner: Spinner,
+    /// Microseconds; 0: not.
+    busy_poll: u32,
     calls: Calls,
     control: ControlSender,
     loads: Arc<Loads>,
@@ -98,11 +117,11 @@ pub struct Driver {
     pub figures: Figures,
     stopping: bool,
     now: u64,
+    /// When the last turn began and what it did, if that is not in the figures yet.
+    last_turn: Option<(u64, Work)>,
     /// Reused lists.
     dirty: Vec<u32>,
     effects: Vec<Effect>,
-    /// Connections whose peer ended, and that were told to close, this turn.
-    ended: Vec<u32>,
     /// Connections that are being closed and whose output made progress.
     flushing: Vec<u32>,
     /// Tail of a record that the ring's wrap-around or end cut, per core.
@@ -119,6 +138,8 @@ pub struct Parts {
     pub parker: Parker,
     pub clock: Clock,
     pub spin: Spin,
+    /// How long receives poll the network card, in microseconds; 0: not.
+    pub busy_poll: u32,
     pub calls: Calls,
     pub control: ControlSender,
     pub loads: Arc<Loads>,
@@ -140,6 +161,7 @@ impl Driver {
             parker: parts.parker,
             clock: parts.clock,
             spinner: Spinner::new(parts.spin),
+            busy_poll: parts.busy_poll,
             calls: parts.calls,
             control: parts.control,
             loads: parts.loads,
@@ -150,9 +172,9 @@ impl Driver {
             figures: Figures::default(),
             stopping: false,
             now: 0,
+            last_turn: None,
             dirty: Vec::new(),
             effects: Vec::new(),
-            ended: Vec::new(),
             flushing: Vec::new(),
             partial: (0..peers).map(|_| Vec::new()).collect(),
         }
@@ -251,6 +273,10 @@ impl Driver {
     fn turn(&mut self) -> io::Result<bool> {
         let completions = self.ring.turn()?;
         let now = self.clock.now();
+        // What the last turn wanted to send is with the kernel now.
+        if let Some((began, work)) = self.last_turn.take() {
+            self.figures.turn(now.mono_ns - began, work);
+        }
         self.now = now.mono_ns;
         self.core.begin_turn(now);
         let mut worked = completions > 0;
@@ -285,8 +311,8 @@ impl Driver {
             self.core.open_connections(),
         );
         if worked {
-            let end = self.clock.now().mono_ns;
-            self.figures.turn(end - self.now, completions, sends);
+            // Always followed by another turn, never by a sleep.
+            self.last_turn = Some((self.now, Work { completions, sends }));
         }
         Ok(worked)
     }
@@ -337,7 +363,6 @@ impl Driver {
             self.take_step(slot, step);
         } else {
             self.core.receive_ended(slot, errno);
-            self.ended.push(slot);
         }
     }
 
@@ -350,7 +375,7 @@ impl Driver {
             .max_connections
             .is_some_and(|max| acceptor.loads.total() >= max)
             .then_some(ErrorText::MaxConnections);
-        let to = acceptor.loads.assign();
+        let to = acceptor.assign(&fd);
         if to == self.core.id() {
             self.adopt(fd, cid, refused);
         } else {
@@ -370,6 +395,13 @@ impl Driver {
         if let Err(error) = stream.set_nodelay(true) {
             self.control.error(format!(
                 "{peer} - cid:{cid} - cannot set TCP_NODELAY: {error}"
+            ));
+        }
+        if self.busy_poll > 0
+            && let Err(error) = privileges::set_busy_poll(stream.as_fd(), self.busy_poll)
+        {
+            self.control.error(format!(
+                "{peer} - cid:{cid} - cannot set SO_BUSY_POLL: {error}"
             ));
         }
         let slot = self.core.connect(cid, peer, refused);
@@ -529,6 +561,7 @@ impl Driver {
                 Effect::Close { slot, mode } => self.leave(slot, mode),
                 Effect::Pause { slot } => self.ring.pause(slot),
                 Effect::Resume { slot } => self.ring.resume(slot),
+                Effect::CancelSend { slot } => self.ring.cancel_send(slot),
                 Effect::Verify { slot, cid, by, job } => {
                     self.control.send(ControlEvent::Verify(Check {
                         core: self.core.id(),
@@ -554,15 +587,14 @@ impl Driver {
         // It may have been paused; its end must be noticed now.
         self.ring.resume(slot);
         self.leaving.begin(slot, self.now);
+        if self.ring.has_ended(slot) {
+            self.leaving.peer_ended(slot);
+        }
         self.flushing.push(slot);
     }
 
     /// Moves on with the sockets that are being closed.
     fn continue_leaving(&mut self) {
-        for slot in std::mem::take(&mut self.ended) {
-            let step = self.leaving.peer_ended(slot);
-            self.take_step(slot, step);
-        }
         for slot in std::mem::take(&mut self.flushing) {
             if self.core.is_flushed(slot) {
                 let step = self.leaving.flushed(slot);

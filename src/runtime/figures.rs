@@ -56,13 +56,21 @@ impl Distribution {
     }
 }
 
+/// What a turn did.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    pub completions: usize,
+    pub sends: usize,
+}
+
 /// A core's figures.
 pub struct Figures {
     pub turns: u64,
     pub parks: u64,
     pub slept_ns: u64,
-    /// Length of turns that did something: the time from taking a completion to
-    /// queueing what it causes to be sent.
+    /// Length of turns that did something: from taking a completion until the kernel
+    /// has been given what it causes to be sent, by the system call that also
+    /// collects what came meanwhile.
     pub turn_ns: Distribution,
     pub completions: Distribution,
     pub sends: Distribution,
@@ -89,10 +97,10 @@ impl Default for Figures {
 impl Figures {
     /// Counts a turn that did something.
     #[inline]
-    pub fn turn(&mut self, nanos: u64, completions: usize, sends: usize) {
+    pub fn turn(&mut self, nanos: u64, work: Work) {
         self.turns += 1;
         self.turn_ns.record(nanos);
-        self.completions.record(completions as u64);
-        self.sends.record(sends as u64);
+        self.completions.record(work.completions as u64);
+        self.sends.record(work.sends as u64);
     }
 }

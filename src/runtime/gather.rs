@@ -258,9 +258,7 @@ fn core_snapshot(driver: &mut Driver, with_figures: bool) -> CoreSnapshot {
     figures.window_began = now;
     snapshot.turns = figures.turns;
     snapshot.parks = figures.parks;
-    snapshot.wakes = figures.parks;
     snapshot.busy = (now - figures.started).saturating_sub(figures.slept_ns);
-    snapshot.turn = figures.turn_ns.spread(false);
     snapshot.latency = figures.turn_ns.spread(true);
     snapshot.messages_per_turn = figures.completions.spread(true);
     snapshot.sends_per_submit = figures.sends.spread(true);

@@ -23,6 +23,19 @@ pub struct RingConfig {
     pub receive_buffer_bytes: u32,
     /// Most slots. Default 1,048,576.
     pub max_slots: u32,
+    /// Size of the huge pages for the receive buffers in bytes, which must be the
+    /// system's default size. Default `None`: ordinary pages.
+    pub huge_page_bytes: Option<usize>,
+    /// How long a sleep polls the network card first, in microseconds. Default 0:
+    /// not at all.
+    pub busy_poll_micros: u32,
+}
+
+impl RingConfig {
+    /// All receive buffers of a core, in bytes.
+    pub fn receive_bytes(&self) -> u64 {
+        u64::from(self.receive_buffers) * u64::from(self.receive_buffer_bytes)
+    }
 }
 
 impl Default for RingConfig {
@@ -33,6 +46,8 @@ impl Default for RingConfig {
             receive_buffers: 64,
             receive_buffer_bytes: 32 * 1024,
             max_slots: 1 << 20,
+            huge_page_bytes: None,
+            busy_poll_micros: 0,
         }
     }
 }

@@ -111,8 +111,16 @@ impl<B: SendBuffer> NetRing<B> {
     pub fn new(config: &RingConfig) -> Result<Self, RingError> {
         let submission = Submission::new(config.submission_entries, config.completion_entries)
             .map_err(RingError::Setup)?;
-        let buffers = BufferRing::new(config.receive_buffers, config.receive_buffer_bytes)
-            .map_err(RingError::ReceiveBuffers)?;
+        if config.busy_poll_micros > 0 {
+            // Kernels before 6.9 cannot; `preflight` has warned.
+            let _ = submission.poll_network(config.busy_poll_micros);
+        }
+        let buffers = BufferRing::new(
+            config.receive_buffers,
+            config.receive_buffer_bytes,
+            config.huge_page_bytes,
+        )
+        .map_err(RingError::ReceiveBuffers)?;
         // SAFETY: `drop` waits for the last completion before the pool goes, or
         // leaks the pool.
         unsafe { buffers.register(submission.ring()) }.map_err(RingError::ReceiveBuffers)?;
@@ -294,6 +302,27 @@ impl<B: SendBuffer> NetRing<B> {
         // holds the value, which is until the completion; the message head stays
         // until the submission.
         unsafe { self.push(operation, tag) };
+    }
+
+    /// Gives up the send in flight; its [`Event::Sent`] tells how much of it went, or
+    /// `ECANCELED` if nothing. It may have ended by itself meanwhile.
+    pub fn cancel_send(&mut self, slot: u32) {
+        let Some(entry) = self.open_slot(slot) else {
+            return;
+        };
+        if entry.sending.is_some() {
+            entry.operations += 1;
+            let target = Tag::new(Kind::Send, entry.generation, slot).encode();
+            let tag = Tag::new(Kind::Abandon, entry.generation, slot);
+            self.push_cancel(CancelBuilder::user_data(target), tag);
+        }
+    }
+
+    /// Whether the peer's end of file, or an error, was reported.
+    pub fn has_ended(&self, slot: u32) -> bool {
+        self.slots
+            .get(slot as usize)
+            .is_some_and(|entry| entry.fd != NO_FD && entry.ended)
     }
 
     /// Whether a send of this slot is in flight.

@@ -22,7 +22,8 @@ pub(super) enum Kind {
     Send,
     /// Cancellation of a slot's receive, for a pause.
     Pause,
-    /// Cancellation of everything on a slot's socket, for its closing.
+    /// Cancellation of a slot's receive or send, for its closing or because the
+    /// send is late.
     Abandon,
     /// Half-close of a slot's socket.
     ShutdownWrite,

@@ -7,6 +7,10 @@
 use std::fmt;
 use std::io;
 
+use super::net_event::RingConfig;
+use super::privileges::{self, Grants, PrivilegeError};
+use crate::config::HostOptions;
+
 /// The oldest kernel that has all that the rings use.
 ///
 /// Provided-buffer rings and multishot accept came with 5.19, multishot receive
@@ -67,6 +71,8 @@ pub enum PreflightError {
     Refused { error: io::Error },
     /// Not even the broker's own files fit.
     FilesTooFew { limit: u64, needed: u64 },
+    /// An option asks for what the host does not give.
+    Privilege(PrivilegeError),
     /// A limit could not be read or raised.
     Limit {
         name: &'static str,
@@ -110,6 +116,7 @@ impl fmt::Display for PreflightError {
                 "the limit of open files is {limit}, but the broker alone needs {needed}: raise \
                  it (`ulimit -n`, LimitNOFILE= of the service)"
             ),
+            Self::Privilege(error) => error.fmt(f),
             Self::Limit { name, error } => write!(f, "cannot read or raise {name}: {error}"),
         }
     }
@@ -121,6 +128,7 @@ impl std::error::Error for PreflightError {
             Self::Forbidden { error } | Self::Refused { error } | Self::Limit { error, .. } => {
                 Some(error)
             }
+            Self::Privilege(error) => Some(error),
             _ => None,
         }
     }
@@ -135,6 +143,8 @@ pub enum Warning {
         wanted: u64,
         possible: u64,
     },
+    /// The kernel polls the network card for single receives, not for a core that sleeps.
+    NoNapi { error: String },
 }
 
 impl fmt::Display for Warning {
@@ -148,6 +158,11 @@ impl fmt::Display for Warning {
                 f,
                 "the limit of open files ({limit}) allows about {possible} of {wanted} \
                  connections: raise the hard limit (`ulimit -Hn`, LimitNOFILE= of the service)"
+            ),
+            Self::NoNapi { error } => write!(
+                f,
+                "--busy_poll: the kernel does not poll the network card for a core that sleeps \
+                 (io_uring with NAPI, Linux 6.9): {error}; use --spin"
             ),
         }
     }
@@ -200,13 +215,18 @@ pub fn check_memlock(limit: u64) -> Result<(), PreflightError> {
     Ok(())
 }
 
+/// Descriptors that a broker of so many cores needs besides those of clients.
+fn own_files(cores: usize) -> u64 {
+    RESERVED_FILES + RESERVED_FILES_PER_CORE * cores as u64
+}
+
 /// Judges the limit of open files for so many cores and clients.
 pub fn check_files(
     limit: u64,
     cores: usize,
     connections: u64,
 ) -> Result<Option<Warning>, PreflightError> {
-    let own = RESERVED_FILES + RESERVED_FILES_PER_CORE * cores as u64;
+    let own = own_files(cores);
     if limit <= own {
         return Err(PreflightError::FilesTooFew { limit, needed: own });
     }
@@ -220,23 +240,65 @@ pub fn check_files(
     )
 }
 
-/// Checks the host for a broker of `cores` cores and `connections` clients, and
-/// raises the soft limit of open files to the hard one.
+/// Checks the host for a broker of `cores` cores and `connections` clients that asks
+/// for these options, and raises the soft limit of open files to the hard one.
 ///
 /// # Errors
 /// [`PreflightError`], with the remedy in its text.
-pub fn run(cores: usize, connections: u64) -> Result<Vec<Warning>, PreflightError> {
+pub fn run(
+    cores: usize,
+    connections: u64,
+    options: &HostOptions,
+) -> Result<Vec<Warning>, PreflightError> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = release.trim();
     check_kernel(release)?;
     let (memlock, _) = limit(libc::RLIMIT_MEMLOCK, "the limit of locked memory")?;
     check_memlock(memlock)?;
     let files = raise_files()?;
-    let warning = check_files(files, cores, connections)?;
+    let mut warnings = Vec::new();
+    warnings.extend(check_files(files, cores, connections)?);
+    reserve_descriptors(files.min(own_files(cores) + connections));
     let sysctl = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok();
-    super::submission::Submission::new(8, 16)
+    let ring = super::submission::Submission::new(8, 16)
         .map_err(|error| explain_refusal(error, sysctl.as_deref(), release, memlock))?;
-    Ok(warning.into_iter().collect())
+    let (rtprio, _) = limit(libc::RLIMIT_RTPRIO, "the limit of real-time priority")?;
+    let grants = Grants::of_this_process(memlock, rtprio);
+    let buffers = RingConfig::default().receive_bytes();
+    privileges::check(options, &grants, cores, buffers).map_err(PreflightError::Privilege)?;
+    if options.busy_poll > 0 {
+        privileges::check_busy_poll(options.busy_poll).map_err(PreflightError::Privilege)?;
+        let napi = ring.poll_network(options.busy_poll);
+        warnings.extend(napi.err().map(|error| Warning::NoNapi {
+            error: error.to_string(),
+        }));
+    }
+    Ok(warnings)
+}
+
+/// Most descriptors that [`reserve_descriptors`] makes room for; more grow the table
+/// as they come.
+pub const RESERVED_DESCRIPTORS_MAX: u64 = 1 << 20;
+
+/// Lets the kernel's table of descriptors grow now, to `count`: eight bytes each.
+///
+/// A table that grows while the process has several threads waits for an RCU grace
+/// period, some ten milliseconds, in the system call that needed the descriptor: a
+/// core that accepts would stand still at 64, 128, 256 and so on connections. Must
+/// run before the first thread starts. Best effort: without it the server is as
+/// good, but for those pauses.
+fn reserve_descriptors(count: u64) {
+    let Ok(last) = libc::c_int::try_from(count.min(RESERVED_DESCRIPTORS_MAX).saturating_sub(1))
+    else {
+        return;
+    };
+    // SAFETY: plain system calls on descriptors; the duplicate has no other owner.
+    unsafe {
+        let duplicate = libc::fcntl(libc::STDERR_FILENO, libc::F_DUPFD_CLOEXEC, last);
+        if duplicate >= 0 {
+            libc::close(duplicate);
+        }
+    }
 }
 
 /// Soft and hard value of a resource limit.
@@ -344,6 +406,6 @@ mod tests {
 
     #[test]
     fn this_host_passes() {
-        run(1, 16).unwrap();
+        run(1, 16, &HostOptions::default()).unwrap();
     }
 }

@@ -11,7 +11,7 @@ use super::log::{Logger, Tag};
 use super::passwords::PasswordChecker;
 use super::signals::Signal;
 use super::startup::{Prepared, prepare, reloadable};
-use super::{files, identity, settings, stopping};
+use super::{files, identity, privileges, settings, stopping};
 use crate::broker::ServerIdentity;
 use crate::broker::auth::AuthConfig;
 use crate::config::{self, Configuration, Flags, Options, SystemSource};
@@ -187,6 +187,13 @@ impl Server {
         let configuration = config::load(&self.flags, &SystemSource).map_err(|e| e.to_string())?;
         let options = configuration.options;
         let changes = config::diff(&self.options, &options).map_err(|e| e.to_string())?;
+        privileges::check_spin(
+            options.host_options.realtime,
+            options.spin,
+            &self.gatherer.cpus,
+            &privileges::online(),
+        )
+        .map_err(|error| error.to_string())?;
         // Compiled before anything is applied: a reload is whole or not at all.
         let auth = if options.authorization == self.options.authorization {
             Arc::clone(&self.auth)

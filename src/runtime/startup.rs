@@ -25,15 +25,16 @@ use super::net_ring::NetRing;
 use super::parker::Parker;
 use super::passwords::PasswordChecker;
 use super::preflight::{self, PreflightError};
+use super::privileges::{self, PrivilegeError};
 use super::process::CpuMeter;
 use super::signals;
 use super::spin::Spin;
 use super::store_dir::{StoreDir, StoreDirError};
-use super::{files, http_server, identity, settings};
+use super::{files, host, http_server, identity, settings};
 use crate::broker::auth::AuthConfig;
 use crate::broker::core::CORES_MAX;
 use crate::broker::{Core, CoreId, ServerIdentity, Settings};
-use crate::config::{Caution, Configuration, Options, Placement};
+use crate::config::{self, Caution, Configuration, HostOptions, Options, Placement};
 use crate::monitor::ClosedRing;
 use crate::monitor::snapshot::ServerSnapshot;
 
@@ -44,6 +45,7 @@ pub enum StartError {
     Cpus(CpuError),
     Affinity(std::io::Error),
     Preflight(PreflightError),
+    Privilege(PrivilegeError),
     Resolve {
         host: String,
         error: std::io::Error,
@@ -85,6 +87,7 @@ impl fmt::Display for StartError {
             Self::Cpus(error) => error.fmt(f),
             Self::Affinity(error) => write!(f, "cannot read the affinity mask: {error}"),
             Self::Preflight(error) => error.fmt(f),
+            Self::Privilege(error) => error.fmt(f),
             Self::Resolve { host, error } => write!(
                 f,
                 "Error listening on port: {host}, \"lookup {host}: {}\"",
@@ -203,7 +206,16 @@ pub(super) fn prepare(
     let started = Clock::new().now().unix_ns;
     let cpus = choose_cpus(&options.placement)?;
     let clients = u64::try_from(options.max_connections).unwrap_or(0);
-    let warnings = preflight::run(cpus.len(), clients).map_err(StartError::Preflight)?;
+    let host_options = &options.host_options;
+    let warnings =
+        preflight::run(cpus.len(), clients, host_options).map_err(StartError::Preflight)?;
+    privileges::check_spin(
+        host_options.realtime,
+        options.spin,
+        &cpus,
+        &privileges::online(),
+    )
+    .map_err(StartError::Privilege)?;
     let auth = Arc::new(settings::auth(&options.authorization).map_err(StartError::Authorization)?);
     let (sender, events) = ControlSender::new();
     signals::forward(sender.clone()).map_err(StartError::Threads)?;
@@ -213,6 +225,7 @@ pub(super) fn prepare(
     for warning in warnings {
         log.line(Tag::Warn, &warning.to_string());
     }
+    warn_of_host(options, &cpus, log);
 
     let monitor = if options.http_port == 0 {
         None
@@ -234,7 +247,7 @@ pub(super) fn prepare(
         store.announce(log);
     }
     let began = Clock::new().now().mono_ns;
-    let loads = Arc::new(Loads::new(cpus.len()));
+    let loads = Arc::new(Loads::new(cpus.len(), host_options.accept));
     let core_settings = Arc::new(settings::core(options, &identity, Arc::clone(&auth)));
     let (cores, threads) = start_cores(
         options,
@@ -248,6 +261,9 @@ pub(super) fn prepare(
     if store.is_some() {
         let took = Duration::from_nanos(Clock::new().now().mono_ns - began);
         log.line(Tag::Info, &format!("Took {took:?} to start JetStream"));
+    }
+    if host_options.lock_memory {
+        privileges::lock_memory().map_err(StartError::Privilege)?;
     }
     let gatherer = Arc::new(Gatherer {
         cores: cores.clone(),
@@ -315,6 +331,31 @@ fn announce(options: &Options, identity: &ServerIdentity, log: &mut Logger, caut
             Tag::Info,
             &format!("Using configuration file: {file} ({digest})"),
         );
+    }
+}
+
+/// One line about what of the host costs latency; what to do about each with `-D`.
+fn warn_of_host(options: &Options, cpus: &[usize], log: &mut Logger) {
+    let spins_forever = options.spin == config::Spin::Forever;
+    let realtime = options.host_options.realtime > 0;
+    let usage = host::Use {
+        dedicated: matches!(options.placement, Placement::Cpus(_))
+            || options.spin != config::Spin::default()
+            || options.host_options.busy_poll > 0
+            || realtime,
+        spins_forever,
+        realtime,
+        locks_freely: privileges::may_lock_memory(),
+    };
+    let findings = host::survey(std::path::Path::new("/"), cpus, usage);
+    if findings.is_empty() {
+        return;
+    }
+    log.line(Tag::Warn, &host::Summary(&findings).to_string());
+    if options.log.debug {
+        for host::Finding { state, remedy } in &findings {
+            log.line(Tag::Debug, &format!("Host: {state}: {remedy}"));
+        }
     }
 }
 
@@ -400,6 +441,7 @@ fn start_cores(
         Arc::clone(loads),
         settings::max_connections(options),
         handles.clone(),
+        cpus.to_vec(),
     ));
     let (ready, readiness) = channel();
     let mut threads = Vec::new();
@@ -410,6 +452,7 @@ fn start_cores(
             cores: cpus.len(),
             settings: Arc::clone(core_settings),
             spin: settings::spin(options.spin),
+            host_options: options.host_options,
             node,
             calls,
             control: control.clone(),
@@ -441,6 +484,7 @@ struct CoreStart {
     cores: usize,
     settings: Arc<Settings>,
     spin: Spin,
+    host_options: HostOptions,
     node: links::NodeLinks<Bytes>,
     calls: Calls,
     control: ControlSender,
@@ -465,14 +509,25 @@ impl CoreStart {
     }
 
     fn driver(self) -> std::io::Result<Driver> {
-        let mut ring = NetRing::new(&RingConfig::default()).map_err(std::io::Error::other)?;
+        let HostOptions {
+            busy_poll,
+            huge_pages,
+            realtime,
+            ..
+        } = self.host_options;
+        let config = RingConfig {
+            huge_page_bytes: huge_pages.then(|| privileges::huge_page_bytes() as usize),
+            busy_poll_micros: busy_poll,
+            ..RingConfig::default()
+        };
+        let mut ring = NetRing::new(&config).map_err(std::io::Error::other)?;
         let parker = Parker::new(self.node.seat, &mut ring)?;
         let id = CoreId(self.number as u8);
         let persistence = match self.store {
             Some(store) => Some(store.open(id, self.cores, self.handle)?),
             None => None,
         };
-        Ok(Driver::new(Parts {
+        let driver = Driver::new(Parts {
             core: Core::new(id, self.cores, self.settings, random_seed()),
             ring,
             to: self.node.to,
@@ -481,12 +536,18 @@ impl CoreStart {
             parker,
             clock: Clock::new(),
             spin: self.spin,
+            busy_poll,
             calls: self.calls,
             control: self.control,
             loads: self.loads,
             acceptor: self.acceptor,
             persistence,
             ready: self.ready,
-        }))
+        });
+        // Last: setting up is no work for it, and what this starts stays ordinary.
+        if realtime > 0 {
+            privileges::make_realtime(realtime).map_err(std::io::Error::other)?;
+        }
+        Ok(driver)
     }
 }

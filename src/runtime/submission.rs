@@ -18,6 +18,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::AsRawFd;
 
 use io_uring::{EnterFlags, IoUring, squeue};
 
@@ -27,6 +28,22 @@ pub(super) struct Completion {
     pub user_data: u64,
     pub result: i32,
     pub flags: u32,
+}
+
+/// `IORING_REGISTER_NAPI` and its argument, `struct io_uring_napi`, of the kernel's
+/// `include/uapi/linux/io_uring.h`.
+const REGISTER_NAPI: u32 = 27;
+
+#[repr(C)]
+#[derive(Default)]
+struct Napi {
+    /// Microseconds.
+    busy_poll_to: u32,
+    prefer_busy_poll: u8,
+    opcode: u8,
+    pad: [u8; 2],
+    op_param: u32,
+    resv: u32,
 }
 
 /// The ring with a backlog for entries that find its submission queue full.
@@ -62,6 +79,33 @@ impl Submission {
             backlog: VecDeque::new(),
             messages: Messages::default(),
         })
+    }
+
+    /// Has each sleep poll the network cards of the ring's sockets for `micros`
+    /// microseconds first.
+    ///
+    /// # Errors
+    /// `EINVAL` before Linux 6.9, `EOPNOTSUPP` without CONFIG_NET_RX_BUSY_POLL.
+    pub fn poll_network(&self, micros: u32) -> io::Result<()> {
+        let mut napi = Napi {
+            busy_poll_to: micros,
+            ..Napi::default()
+        };
+        // SAFETY: the kernel reads, and overwrites with the former values, one live
+        // structure of the size that it knows.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_register,
+                self.ring.as_raw_fd(),
+                REGISTER_NAPI,
+                &raw mut napi,
+                1,
+            )
+        };
+        if result < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
     }
 
     pub fn ring(&self) -> &IoUring {
@@ -290,7 +334,6 @@ impl Messages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsRawFd;
 
     use io_uring::opcode;
 

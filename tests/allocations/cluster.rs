@@ -5,9 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
-use ringwire::broker::auth::{AuthConfig, AuthRules};
 use ringwire::broker::{Batch, Core, CoreId, Effect, Now, ServerIdentity, Settings};
 
 /// Nanoseconds that pass from one turn to the next.
@@ -26,21 +24,7 @@ pub fn settings() -> Settings {
             headers: true,
             ..ServerIdentity::default()
         },
-        max_control_line: 4096,
-        max_payload: 1024 * 1024,
-        max_pending: 64 * 1024 * 1024,
-        max_subscriptions: None,
-        max_subscription_tokens: None,
-        ping_interval: Duration::from_secs(120),
-        ping_max: 2,
-        write_deadline: Duration::from_secs(10),
-        write_timeout_retry: false,
-        no_fast_producer_stall: false,
-        auth: Arc::new(AuthConfig::new(&AuthRules::default()).expect("no rules")),
-        trace: false,
-        trace_headers: false,
-        debug: false,
-        max_traced_msg_len: 0,
+        ..Settings::default()
     }
 }
 

@@ -5,5 +5,6 @@ mod common;
 
 mod files;
 mod flags;
+mod host;
 mod reload;
 mod signals;

@@ -251,7 +251,7 @@ impl Node {
                     reason: snapshot.reason.clone(),
                     pending: snapshot.figures.pending_bytes as usize,
                 }),
-                Effect::Verify { .. } | Effect::Log { .. } => {}
+                Effect::Verify { .. } | Effect::Log { .. } | Effect::CancelSend { .. } => {}
             }
         }
     }

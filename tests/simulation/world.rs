@@ -5,7 +5,6 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringwire::broker::auth::{AuthConfig, AuthRules};
 use ringwire::broker::{ServerIdentity, Settings};
 
 use super::check::{Checker, Promise, Violation};
@@ -84,7 +83,6 @@ pub fn run(plan: Plan, seed: u64) -> Result<Met, Violation> {
 }
 
 fn settings(plan: &Plan) -> Settings {
-    let auth = AuthConfig::new(&AuthRules::default()).expect("rules without users");
     Settings {
         identity: ServerIdentity {
             server_id: "SIM".to_owned(),
@@ -92,21 +90,11 @@ fn settings(plan: &Plan) -> Settings {
             headers: true,
             ..ServerIdentity::default()
         },
-        max_control_line: 4096,
-        max_payload: 1024 * 1024,
         max_pending: plan.max_pending,
-        max_subscriptions: None,
-        max_subscription_tokens: None,
         ping_interval: Duration::from_secs(20),
         ping_max: 1000,
         write_deadline: Duration::from_nanos(plan.write_deadline),
-        write_timeout_retry: false,
-        no_fast_producer_stall: false,
-        auth: Arc::new(auth),
-        trace: false,
-        trace_headers: false,
-        debug: false,
-        max_traced_msg_len: 0,
+        ..Settings::default()
     }
 }
 

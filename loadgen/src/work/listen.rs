@@ -1,57 +1,73 @@
-//! `sub`: subscribes and counts what others publish. Messages of a loadgen on
-//! the same host have their latency measured.
+//! `sub`: subscribes and counts what others publish. Messages of loadgens on
+//! the same host have their latency measured and their order checked.
 
-use crate::driver::Workload;
+use super::parameter;
+use crate::connection::net::Net;
+use crate::connection::protocol::Msg;
+use crate::engine::{LastWords, Load, Share, Tally, Work};
 use crate::error::Error;
-use crate::meter::Meter;
-use crate::net::{ConnId, Handler, Net};
-use crate::payload::Stamp;
-use crate::protocol::Msg;
+use crate::payload::Checker;
+use crate::result::{Pacing, Parameter};
+use crate::sequence::{Arrival, Tracker};
+use std::collections::HashMap;
 
 pub struct Listen {
+    pub subject: String,
+    pub queue: Option<String>,
+    pub subs: usize,
+    /// Payloads come from loadgens and carry their stamps.
+    pub stamped: bool,
+}
+
+impl Work for Listen {
+    fn title(&self) -> String {
+        format!("sub, {} of \"{}\"", self.subs, self.subject)
+    }
+
+    fn pacing(&self) -> Pacing {
+        Pacing::OpenLoop
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
+        let queue = self.queue.iter().map(|queue| parameter("queue", queue));
+        queue.collect()
+    }
+
+    fn latency_measured(&self) -> &'static str {
+        "the time in the message to arrival"
+    }
+
+    fn connections(&self) -> usize {
+        self.subs
+    }
+
+    fn load(&self, share: Share) -> Box<dyn Load> {
+        Box::new(ListenLoad {
+            subject: self.subject.clone(),
+            queue: self.queue.clone(),
+            stamped: self.stamped,
+            flows: share.of(self.subs).map(|_| HashMap::new()).collect(),
+            checker: Checker::any_length(),
+            tally: Tally::default(),
+        })
+    }
+}
+
+struct ListenLoad {
     subject: String,
     queue: Option<String>,
-    subs: usize,
-    /// Whether payloads come from loadgen and carry its stamps.
     stamped: bool,
-    meter: Meter,
+    /// For each subscriber, whose tag is its place: what it saw of each source.
+    flows: Vec<HashMap<u16, Tracker>>,
+    checker: Checker,
+    tally: Tally,
 }
 
-impl Listen {
-    pub fn new(subject: String, queue: Option<String>, subs: usize, stamped: bool) -> Listen {
-        Listen {
-            subject,
-            queue,
-            subs,
-            stamped,
-            meter: Meter::new(0, 0),
-        }
-    }
-}
-
-impl Handler for Listen {
-    #[inline]
-    fn message(&mut self, _conn: ConnId, now: u64, msg: &Msg<'_>, _out: &mut Vec<u8>) {
-        self.meter.delivered += 1;
-        if self.stamped
-            && let Some(stamp) = Stamp::decode(msg.payload)
-        {
-            self.meter.latency(stamp.at, now);
-        }
-    }
-}
-
-impl Workload for Listen {
-    fn describe(&self) -> (&'static str, String) {
-        (
-            "sub",
-            format!("{} subscribers of {}", self.subs, self.subject),
-        )
-    }
-
+impl Load for ListenLoad {
     fn open(&mut self, net: &mut Net) -> Result<(), Error> {
-        let entry = (self.subject.clone(), self.queue.clone());
-        net.connect_subscribers((0..self.subs).map(|_| entry.clone()))?;
+        let entry = (&self.subject, &self.queue);
+        let entries = (0..self.flows.len()).map(|tag| (tag, entry.0.clone(), entry.1.clone()));
+        net.connect_subscribers(entries)?;
         Ok(())
     }
 
@@ -59,15 +75,53 @@ impl Workload for Listen {
         Ok(())
     }
 
-    fn meter(&mut self) -> &mut Meter {
-        &mut self.meter
+    fn is_quiet(&self, now: u64) -> bool {
+        now >= self.tally.until
     }
 
-    fn drained(&mut self) -> bool {
-        true
+    #[inline]
+    fn message(&mut self, tag: usize, now: u64, msg: &Msg<'_>, _out: &mut Vec<u8>) {
+        self.tally.received(msg.payload);
+        if !self.stamped {
+            return;
+        }
+        let Some(stamp) = self.checker.stamp(msg.payload, now) else {
+            self.tally.damaged += 1;
+            return;
+        };
+        if self.queue.is_none() {
+            let flow = self.flows[tag]
+                .entry(stamp.source)
+                .or_insert_with(|| Tracker::from(stamp.sequence));
+            match flow.saw(stamp.sequence) {
+                Arrival::InOrder => {}
+                Arrival::Late => self.tally.reordered += 1,
+                Arrival::Duplicate => {
+                    self.tally.duplicated += 1;
+                    return;
+                }
+            }
+        }
+        self.tally.latency(stamp.at, now);
     }
 
-    fn latency_label(&self) -> &'static str {
-        "from the publisher's stamp"
+    fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    fn conclude(&mut self, _net: &mut Net) -> LastWords {
+        let mut notes = Vec::new();
+        if !self.stamped {
+            notes.push("only counted; --stamped checks messages of other loadgens".into());
+        } else if self.queue.is_some() {
+            notes.push("a member of a queue group cannot tell what was lost".into());
+        }
+        let flows = self.flows.iter().flat_map(|flows| flows.values());
+        LastWords {
+            // Between the first and the last one that came.
+            lost: flows.map(|flow| flow.lost(flow.next())).sum(),
+            notes,
+            ..LastWords::default()
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! `idle` and `subs`: what connections and subscriptions cost in memory.
 
-use super::unique_subject;
+use super::{parameter, unique_subject};
+use crate::connection::handshake::Target;
+use crate::connection::net::Net;
+use crate::connection::protocol::subscribe;
 use crate::error::Error;
-use crate::handshake::Target;
-use crate::net::Net;
-use crate::protocol::subscribe;
-use crate::report::{Growth, Report};
+use crate::result::{Growth, Machine, Pacing, RunResult, Server};
 use crate::server_process::ServerProcess;
 use std::time::Duration;
 
@@ -27,8 +27,9 @@ pub fn weigh(
     target: Target,
     server: Option<ServerProcess>,
     settle: Duration,
-) -> Result<Report, Error> {
+) -> Result<RunResult, Error> {
     let mut net = Net::new(target)?;
+    let address = net.address();
     let resident = || server.map_or(Ok(0), |server| server.resident());
     let subject = unique_subject("held");
     let (before, what, outcome);
@@ -36,12 +37,12 @@ pub fn weigh(
         Held::Connections(count) => {
             what = "connections";
             before = resident()?;
-            let subjects = (0..count).map(|n| (format!("{subject}.{n}"), None));
+            let subjects = (0..count).map(|n| (n, format!("{subject}.{n}"), None));
             outcome = net.connect_subscribers(subjects).map(|ids| ids.len());
         }
         Held::Subscriptions(count) => {
             what = "subscriptions";
-            net.connect()?;
+            net.connect(0)?;
             before = resident()?;
             outcome = add_subscriptions(&mut net, &subject, count);
         }
@@ -52,30 +53,39 @@ pub fn weigh(
         Ok(count) => (count as u64, None),
         Err(error) => (0, Some(error.to_string())),
     };
-    let mut report = Report {
-        work: what.into(),
-        mode: format!("held for {:.1} s", settle.as_secs_f64()),
-        server: net.info().clone(),
-        error,
-        growth: Some(Growth {
+    let mut result = RunResult {
+        title: format!("{what} held for {:.1} s", settle.as_secs_f64()),
+        command: std::env::args().collect(),
+        loadgen_version: env!("CARGO_PKG_VERSION").into(),
+        machine: Machine::read(),
+        server: Server {
+            address: address.to_string(),
+            name: net.info().server_name.clone(),
+            version: net.info().version.clone(),
+            ..Server::default()
+        },
+        pacing: Pacing::AsFastAsItGoes,
+        parameters: vec![parameter(what, count)],
+        complete: error.is_none(),
+        faults: error.into_iter().collect(),
+        growth: server.is_some().then(|| Growth {
             what: what.into(),
             count,
             resident_before: before,
             resident_after: after,
             resident_peak: after.max(before),
-            bytes_each: after.saturating_sub(before) as f64 / count.max(1) as f64,
         }),
-        ..Report::default()
+        ..RunResult::default()
     };
     if server.is_none() {
-        report
+        result
             .notes
             .push("give --server-pid to have the server weighed".into());
     }
     if let (1.., Some(text)) = net.server_errors() {
-        report.notes.push(format!("the server said -ERR '{text}'"));
+        result.faults.push(format!("the server said -ERR '{text}'"));
     }
-    Ok(report)
+    Ok(result)
 }
 
 fn add_subscriptions(net: &mut Net, subject: &str, count: usize) -> Result<usize, Error> {
@@ -85,7 +95,7 @@ fn add_subscriptions(net: &mut Net, subject: &str, count: usize) -> Result<usize
             let out = net.out(CONN);
             subscribe(out, &format!("{subject}.{n}"), None, n as u64 + 1);
         }
-        net.flush(CONN)?;
+        net.flush()?;
         net.barrier(&[CONN])?;
     }
     Ok(count)

@@ -1,6 +1,12 @@
-//! Hostile connections that come in while latency is measured.
+//! Hostile connections that come in while the latency of another load is
+//! measured.
 
-use crate::report::Growth;
+use super::parameter;
+use crate::connection::net::Net;
+use crate::connection::protocol::Msg;
+use crate::engine::{LastWords, Load, Share, Tally, Work};
+use crate::error::Error;
+use crate::result::{Growth, Pacing, Parameter};
 use crate::server_process::ServerProcess;
 use crate::sys::connect_nonblocking;
 use std::collections::VecDeque;
@@ -50,9 +56,66 @@ impl Kind {
     }
 }
 
-/// The storm. At most one connection is touched in a turn of the loop, so that
-/// its own work does not show as the server's latency.
+/// `count` hostile connections, `per_second` of them a second, from the begin
+/// of the measured part on.
 pub struct Storm {
+    pub count: usize,
+    pub per_second: u64,
+    pub server: Option<ServerProcess>,
+}
+
+impl Work for Storm {
+    fn title(&self) -> String {
+        format!("beside {} hostile connections", self.count)
+    }
+
+    fn pacing(&self) -> Pacing {
+        Pacing::OpenLoop
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
+        vec![parameter(
+            "hostile connections",
+            format!("{}, {} a second", self.count, self.per_second),
+        )]
+    }
+
+    fn latency_measured(&self) -> &'static str {
+        ""
+    }
+
+    fn connections(&self) -> usize {
+        self.count
+    }
+
+    fn load(&self, share: Share) -> Box<dyn Load> {
+        // One thread makes them all.
+        let count = if share.thread == 0 { self.count } else { 0 };
+        Box::new(StormLoad {
+            count,
+            per_second: self.per_second.max(1),
+            server: self.server.filter(|_| count > 0),
+            address: None,
+            start: 0,
+            conns: Vec::with_capacity(count),
+            refused: 0,
+            to_greet: VecDeque::new(),
+            trickles: VecDeque::new(),
+            next_sample: 0,
+            before: 0,
+            peak: 0,
+            tally: Tally::default(),
+        })
+    }
+
+    fn is_aside(&self) -> bool {
+        true
+    }
+}
+
+/// At most one connection is touched in a turn of the loop, so that the
+/// storm's own work does not show as the server's latency.
+struct StormLoad {
     count: usize,
     per_second: u64,
     server: Option<ServerProcess>,
@@ -67,44 +130,12 @@ pub struct Storm {
     next_sample: u64,
     before: u64,
     peak: u64,
+    tally: Tally,
 }
 
-impl Storm {
-    /// `count` connections, `per_second` of them a second.
-    pub fn new(count: usize, per_second: u64, server: Option<ServerProcess>) -> Storm {
-        Storm {
-            count,
-            per_second: per_second.max(1),
-            server,
-            address: None,
-            start: 0,
-            conns: Vec::with_capacity(count),
-            refused: 0,
-            to_greet: VecDeque::new(),
-            trickles: VecDeque::new(),
-            next_sample: 0,
-            before: 0,
-            peak: 0,
-        }
-    }
-
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
-    pub fn begin(&mut self, now: u64, address: SocketAddr) {
-        self.address = Some(address);
-        self.start = now;
-        self.next_sample = now + SAMPLE_NS;
-        self.before = self
-            .server
-            .and_then(|server| server.resident().ok())
-            .unwrap_or(0);
-        self.peak = self.before;
-    }
-
+impl StormLoad {
     /// Does the most urgent thing that is due, if any.
-    pub fn step(&mut self, now: u64) {
+    fn step(&mut self, now: u64) {
         let Some(address) = self.address else {
             return;
         };
@@ -151,7 +182,7 @@ impl Storm {
     }
 
     /// What became of the connections.
-    pub fn summary(&mut self) -> String {
+    fn summary(&mut self) -> String {
         let mut sink = [0; 4096];
         let mut closed = 0;
         for stream in &mut self.conns {
@@ -172,7 +203,7 @@ impl Storm {
     }
 
     /// The server's memory with all of them there.
-    pub fn growth(&self) -> Option<Growth> {
+    fn growth(&self) -> Option<Growth> {
         let after = self.server?.resident().ok()?;
         let count = self.conns.len() as u64;
         Some(Growth {
@@ -181,7 +212,53 @@ impl Storm {
             resident_before: self.before,
             resident_after: after,
             resident_peak: self.peak.max(after),
-            bytes_each: after.saturating_sub(self.before) as f64 / count.max(1) as f64,
         })
+    }
+}
+
+impl Load for StormLoad {
+    fn open(&mut self, _net: &mut Net) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn begin(&mut self, net: &mut Net, now: u64) -> Result<(), Error> {
+        self.address = Some(net.address());
+        self.start = now;
+        self.next_sample = now + SAMPLE_NS;
+        let resident = self.server.map(|server| server.resident());
+        self.before = resident.transpose()?.unwrap_or(0);
+        self.peak = self.before;
+        Ok(())
+    }
+
+    fn publish(&mut self, _net: &mut Net, now: u64) -> Result<(), Error> {
+        self.step(now);
+        Ok(())
+    }
+
+    fn next_due(&self, now: u64) -> u64 {
+        // The storm has something to do all the time.
+        if self.count > 0 { now } else { u64::MAX }
+    }
+
+    fn is_quiet(&self, now: u64) -> bool {
+        now >= self.tally.until
+    }
+
+    fn message(&mut self, _tag: usize, _now: u64, _msg: &Msg<'_>, _out: &mut Vec<u8>) {}
+
+    fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    fn conclude(&mut self, _net: &mut Net) -> LastWords {
+        if self.count == 0 {
+            return LastWords::default();
+        }
+        LastWords {
+            notes: vec![self.summary()],
+            growth: self.growth(),
+            ..LastWords::default()
+        }
     }
 }

@@ -226,13 +226,23 @@ impl AuthConfig {
         Ok(Self {
             method,
             timeout: rules.timeout,
+            ..Self::open()
+        })
+    }
+
+    /// Without rules: everybody may connect.
+    pub fn open() -> Self {
+        let account: Arc<str> = GLOBAL_ACCOUNT.into();
+        Self {
+            method: Method::Open,
+            timeout: DEFAULT_AUTH_TIMEOUT,
             anonymous: Arc::new(Identity {
                 user: String::new(),
                 account: Arc::clone(&account),
                 permissions: None,
             }),
             account,
-        })
+        }
     }
 
     /// Whether clients have to authenticate (`auth_required` of INFO).

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::driver::{Client, World, settings};
-use crate::broker::stall::{REMOTE_STALL_NANOS, STALL_NANOS_MAX};
+use crate::broker::stall::STALL_NANOS_MAX;
 use crate::broker::{CloseMode, Settings};
 
 /// Small, so that few messages fill it; a reader is slow from three quarters on.
@@ -133,7 +133,7 @@ fn no_fast_producer_stall_drops_for_the_slow_reader_instead() {
 }
 
 #[test]
-fn a_slow_reader_on_another_core_pauses_the_publisher_for_a_moment() {
+fn a_slow_reader_on_another_core_pauses_the_publisher_until_it_recovers() {
     let mut world = World::new(2, small());
     let (reader, publisher) = (world.client(1), world.client(0));
     world.send(reader, "SUB foo 1\r\n");
@@ -141,7 +141,24 @@ fn a_slow_reader_on_another_core_pauses_the_publisher_for_a_moment() {
     let sent = publish_until_paused(&mut world, publisher, 16);
     assert!(sent < 16, "it is paused before the reader is cut off");
     assert_eq!(world.ended(reader), None);
-    world.pass(Duration::from_nanos(REMOTE_STALL_NANOS));
+    world.pass(Duration::from_nanos(STALL_NANOS_MAX / 2));
+    assert!(world.paused(publisher));
+    world.block(reader, false);
+    world.settle();
+    assert!(!world.paused(publisher));
+    assert_eq!(world.output(reader).matches("MSG foo").count(), sent + 1);
+}
+
+#[test]
+fn a_slow_reader_on_another_core_that_goes_releases_the_publisher() {
+    let mut world = World::new(2, small());
+    let (reader, publisher) = (world.client(1), world.client(0));
+    world.send(reader, "SUB foo 1\r\n");
+    world.block(reader, true);
+    publish_until_paused(&mut world, publisher, 16);
+    assert!(world.paused(publisher));
+    world.cores[1].receive_ended(reader.slot, Some(104));
+    world.settle();
     assert!(!world.paused(publisher));
 }
 

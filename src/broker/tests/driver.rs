@@ -236,7 +236,7 @@ impl World {
                         socket.reason = Some(snapshot.reason);
                     }
                 }
-                Effect::Log { .. } => {}
+                Effect::Log { .. } | Effect::CancelSend { .. } => {}
             }
         }
         moved

@@ -101,6 +101,7 @@ fn every_option_is_read() {
         authorization: AuthorizationConfig::default(),
         placement: Placement::Cpus(vec![2, 3, 4, 8]),
         spin: Spin::For(Duration::from_micros(50)),
+        host_options: HostOptions::default(),
     };
     assert_eq!(read, expected);
 }
@@ -330,6 +331,26 @@ fn extensions() {
         options("ringwire { spin: 2ms }").spin,
         Spin::For(Duration::from_millis(2))
     );
+    let host = options(
+        "ringwire { busy_poll: '20us', lock_memory: true, huge_pages: true, realtime: 10, \
+         accept: Incoming_CPU }",
+    )
+    .host_options;
+    assert_eq!(
+        host,
+        HostOptions {
+            busy_poll: 20,
+            lock_memory: true,
+            huge_pages: true,
+            realtime: 10,
+            accept: Accept::IncomingCpu
+        }
+    );
+    assert!(error("ringwire { busy_poll: 100001 }").contains("at most 100000"));
+    assert!(error("ringwire { busy_poll: true }").contains("microseconds or a duration"));
+    assert!(error("ringwire { lock_memory: 1 }").contains("true or false"));
+    assert!(error("ringwire { realtime: 100 }").contains("between 1 and 99"));
+    assert!(error("ringwire { accept: most }").contains("least, round_robin or incoming_cpu"));
     assert!(error("ringwire { cores: 0 }").contains("between 1 and"));
     assert!(error("ringwire { cpus: '5-2' }").contains("backwards"));
     assert!(error("ringwire { cpus: '0-99999999' }").contains("above"));

@@ -106,6 +106,18 @@ fn wrong_flags() {
             "nats-server: \"--cluster_name\" is not built yet in ringwire",
         ),
         (
+            &["--busy_poll", "-1us"],
+            "nats-server: busy_poll must be microseconds or a duration, got \"-1us\"",
+        ),
+        (
+            &["--realtime", "-1"],
+            "nats-server: realtime must be between 1 and 99, or 0 for none, got -1",
+        ),
+        (
+            &["--accept="],
+            "nats-server: accept must be least, round_robin or incoming_cpu, got \"\"",
+        ),
+        (
             &["--cpus", "1-"],
             "nats-server: cpus \"1-\" is not a list such as 2-5,8",
         ),
@@ -148,6 +160,25 @@ fn flags_win_over_the_file_part_by_part() {
     );
     assert_eq!(read.placement, Placement::Cpus(vec![1]));
     assert_eq!(source.options(&["-p", "0"]).port, defaults::PORT);
+    let source = Memory::new("ringwire { lock_memory: true, busy_poll: 20, realtime: 3 }");
+    let host = source
+        .options(&[
+            "--lock_memory=false",
+            "--busy_poll",
+            "1ms",
+            "--accept",
+            "round_robin",
+        ])
+        .host_options;
+    assert_eq!(
+        host,
+        HostOptions {
+            busy_poll: 1000,
+            realtime: 3,
+            accept: Accept::RoundRobin,
+            ..HostOptions::default()
+        }
+    );
 }
 
 #[test]

@@ -71,6 +71,11 @@ fn what_is_fixed_refuses_the_whole_reload() {
             "FeatureFlags: old=map[], new=map[a:true]",
         ),
         ("port: 4333", "Port: old=4222, new=4333"),
+        ("ringwire { realtime: 5 }", "Realtime: old=0, new=5"),
+        (
+            "ringwire { accept: round_robin }",
+            "Accept: old=least, new=round_robin",
+        ),
     ] {
         let expected = format!("config reload not supported for {change}");
         assert_eq!(

@@ -25,6 +25,7 @@ impl Harness {
             receive_buffers: 4,
             receive_buffer_bytes: 64,
             max_slots: 1000,
+            ..RingConfig::default()
         })
     }
 
@@ -113,6 +114,37 @@ fn a_peer_that_leaves_ends_the_receive_and_close_frees_the_slot() {
     let taken = UnixStream::pair().unwrap().0;
     let refused = harness.ring.open(7, taken.into()).unwrap_err();
     assert_eq!(refused.reason, NotOpenedReason::InUse);
+}
+
+#[test]
+fn a_send_that_is_given_up_tells_how_much_went() {
+    let mut harness = Harness::small();
+    let mut peer = harness.open_pair(0);
+    let bytes: Vec<u8> = (0..64 << 20).map(|n: u32| (n / 7) as u8).collect();
+    harness.ring.send(0, bytes.clone());
+    harness.ring.turn().unwrap();
+    harness.ring.cancel_send(0);
+    let Event::Sent {
+        slot: 0,
+        result: Ok(went),
+        ..
+    } = harness.next()
+    else {
+        panic!()
+    };
+    assert!(0 < went && went < bytes.len());
+
+    // The peer has taken nothing since: not a byte of another one goes.
+    harness.ring.send(0, vec![0; 64 << 20]);
+    harness.ring.turn().unwrap();
+    harness.ring.cancel_send(0);
+    let Event::Sent { result, .. } = harness.next() else {
+        panic!()
+    };
+    assert_eq!(result, Err(libc::ECANCELED));
+    let mut received = vec![0; went];
+    peer.read_exact(&mut received).unwrap();
+    assert!(received == bytes[..went]);
 }
 
 #[test]

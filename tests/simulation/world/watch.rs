@@ -1,7 +1,7 @@
 //! What is checked about the server from outside, after every turn: memory,
 //! reasons to close a connection, and that no core sleeps on its work.
 
-use ringwire::broker::{CoreId, OUTBOX_PAUSE_BYTES};
+use ringwire::broker::CoreId;
 
 use super::World;
 use crate::check::{Promise, Violation};
@@ -33,8 +33,8 @@ impl World {
         let record = &self.history.clients[id];
         let fail = |text: String| Err(Violation::new(Promise::SlowReader, text));
         match &closed.reason[..] {
-            "Client Closed" if record.finished.is_some() || record.reset.is_some() => Ok(()),
-            "Write Error" if record.reset.is_some() => Ok(()),
+            "Client Closed" if record.finished.is_some() => Ok(()),
+            "Read Error" | "Write Error" if record.reset.is_some() => Ok(()),
             "Slow Consumer (Pending Bytes)" => {
                 self.met.cut_off += 1;
                 if self.plan.spares_prompt_readers() && !record.never_reads {
@@ -82,10 +82,11 @@ impl World {
     pub(super) fn check_memory(&mut self, node: usize) -> Result<(), Violation> {
         let one_each = self.nodes[node].connections() * (self.plan.payload_max + 256);
         self.met.digest = self.met.digest.rotate_left(1) ^ self.now;
-        let bound = OUTBOX_PAUSE_BYTES + one_each + OUTBOX_SLACK;
+        let pause_bytes = self.nodes[node].core.outbox_pause_bytes();
+        let bound = pause_bytes + one_each + OUTBOX_SLACK;
         for to in (0..self.plan.cores).filter(|&to| to != node) {
             let pending = self.nodes[node].core.outbox(CoreId(to as u8)).pending();
-            self.met.full_outboxes += u64::from(pending > OUTBOX_PAUSE_BYTES);
+            self.met.full_outboxes += u64::from(pending > pause_bytes);
             self.met.digest ^= pending as u64;
             if pending > bound {
                 let text = format!("{pending} bytes wait on core {node} for core {to}");

@@ -220,7 +220,10 @@ fn account_info_counts_requests_and_errors() {
         cluster.api("STREAM.DELETE.B", "");
         expect(cluster, &[("INFO", "", &info(empty, 11, 2))]);
         // Requests that nobody knows are not answered and do not count.
-        expect(cluster, &[("FOO", "", ""), ("META.LEADER.STEPDOWN", "", "")]);
+        expect(
+            cluster,
+            &[("FOO", "", ""), ("META.LEADER.STEPDOWN", "", "")],
+        );
         expect(cluster, &[("INFO", "", &info(empty, 12, 2))]);
     });
 }

@@ -1,12 +1,13 @@
 //! The measured loop's connections: one epoll, coalesced writes, and one
 //! receive buffer shared by all.
 
+use super::handshake::{ServerInfo, Target};
+use super::protocol::{Msg, Op, Parser, subscribe};
+use super::transport::Transport;
 use crate::error::Error;
-use crate::handshake::{ServerInfo, Target};
-use crate::protocol::{Msg, Op, Parser};
-use crate::sys::{Epoll, Events, Interest, Ready, monotonic_ns};
+use crate::sys::{Epoll, Events, Interest, Ready, connect_nonblocking, monotonic_ns};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr};
 
 /// Bytes asked for by one read. Small enough to stay in the second-level cache.
 const READ_SIZE: usize = 128 * 1024;
@@ -14,8 +15,24 @@ const READ_SIZE: usize = 128 * 1024;
 /// Connections served in one turn; the rest follow in the next.
 const EVENTS_PER_TURN: usize = 256;
 
-/// Index of a connection, in the order they were opened.
+/// Sent bytes at the front of a send buffer that are worth moving the rest for.
+const COMPACT_FROM: usize = 1024 * 1024;
+
+/// A server that makes no progress with a barrier for this long is given up (ns).
+const BARRIER_PATIENCE: u64 = 30_000_000_000;
+
+/// Index of a connection.
 pub type ConnId = usize;
+
+/// Whose connection something happened on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub conn: ConnId,
+    /// Index of the load that opened it.
+    pub load: usize,
+    /// The number that the load gave it.
+    pub tag: usize,
+}
 
 /// What becomes of the run when the server ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,25 +41,28 @@ pub enum OnClose {
     GoOn,
 }
 
-/// Receives what arrives.
+/// Receives what arrives. What is appended to `out` is sent on the same
+/// connection, together with all that the same read provokes.
 pub trait Handler {
-    /// A message for connection `conn`, read at `now` (monotonic nanoseconds).
-    /// What is appended to `out` is sent on the same connection, together with
-    /// all that the same read provokes.
-    fn message(&mut self, conn: ConnId, now: u64, msg: &Msg<'_>, out: &mut Vec<u8>);
+    /// A message, read at `now` (monotonic nanoseconds).
+    fn message(&mut self, place: Place, now: u64, msg: &Msg<'_>, out: &mut Vec<u8>);
 
     /// A PONG arrived.
-    fn pong(&mut self, _conn: ConnId) {}
+    fn pong(&mut self, _place: Place, _now: u64, _out: &mut Vec<u8>) {}
 
-    /// The server ended a connection.
-    fn closed(&mut self, _conn: ConnId) -> OnClose {
+    /// INFO arrived; the JSON.
+    fn info(&mut self, _place: Place, _json: &[u8], _out: &mut Vec<u8>) {}
+
+    /// The server (or an error, `how`) ended a connection.
+    fn closed(&mut self, _place: Place, _how: &str) -> OnClose {
         OnClose::EndRun
     }
 }
 
 /// One connection.
 struct Conn {
-    stream: TcpStream,
+    transport: Transport,
+    place: Place,
     parser: Parser,
     /// The beginning of an operation that the last read cut off.
     carry: Vec<u8>,
@@ -51,20 +71,27 @@ struct Conn {
     sent: usize,
     interest: Interest,
     open: bool,
+    /// In the list of those to flush.
+    dirty: bool,
 }
 
-/// All connections of a run.
+/// All connections of a thread.
 pub struct Net {
     target: Target,
     address: SocketAddr,
     epoll: Epoll,
     events: Events,
     conns: Vec<Conn>,
+    /// Connections that were closed by us and may be replaced.
+    free: Vec<ConnId>,
+    dirty: Vec<ConnId>,
     scratch: Vec<u8>,
     info: ServerInfo,
     /// `-ERR` texts: how many, and the first.
     server_errors: (u64, Option<String>),
     busy_ns: u64,
+    /// The load that opens connections at present.
+    load: usize,
 }
 
 impl Net {
@@ -75,15 +102,22 @@ impl Net {
             epoll: Epoll::new().map_err(Error::system("creating an epoll"))?,
             events: Events::with_capacity(EVENTS_PER_TURN),
             conns: Vec::new(),
+            free: Vec::new(),
+            dirty: Vec::new(),
             scratch: vec![0; READ_SIZE],
             info: ServerInfo::default(),
             server_errors: (0, None),
             busy_ns: 0,
+            load: 0,
         })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub fn target(&self) -> &Target {
+        &self.target
     }
 
     /// INFO of the newest connection.
@@ -101,44 +135,92 @@ impl Net {
         self.busy_ns
     }
 
-    /// Adds time that a workload spent on work outside [`Net::turn`].
+    /// Adds time that was spent on work outside [`Net::turn`].
     pub fn worked(&mut self, nanoseconds: u64) {
         self.busy_ns += nanoseconds;
     }
 
+    /// Connections opened from now on belong to load `index`.
+    pub fn for_load(&mut self, index: usize) {
+        self.load = index;
+    }
+
+    pub fn connections(&self) -> usize {
+        self.conns.len() - self.free.len()
+    }
+
     /// Opens a connection and waits until the server accepted it.
-    pub fn connect(&mut self) -> Result<ConnId, Error> {
-        let (stream, info) = self.target.open(self.address)?;
-        stream
+    pub fn connect(&mut self, tag: usize) -> Result<ConnId, Error> {
+        let (transport, info) = self.target.open(self.address)?;
+        transport
+            .socket()
             .set_nonblocking(true)
             .map_err(Error::system("making a socket non-blocking"))?;
         self.info = info;
-        let id = self.conns.len();
+        self.adopt(transport, tag)
+    }
+
+    /// Begins to open a plain connection. The handler learns of INFO and has
+    /// to answer it; errors come as an end of the connection.
+    pub fn begin_connect(&mut self, tag: usize) -> Result<ConnId, Error> {
+        let doing = || format!("connecting to {}", self.address);
+        let stream = connect_nonblocking(self.address).map_err(Error::system(doing()))?;
+        self.adopt(Transport::Plain(stream), tag)
+    }
+
+    fn adopt(&mut self, transport: Transport, tag: usize) -> Result<ConnId, Error> {
+        let id = self.free.pop().unwrap_or(self.conns.len());
         self.epoll
-            .add(&stream, id, Interest::Read)
+            .add(transport.socket(), id, Interest::Read)
             .map_err(Error::system("watching a socket"))?;
-        self.conns.push(Conn {
-            stream,
+        let conn = Conn {
+            transport,
+            place: Place {
+                conn: id,
+                load: self.load,
+                tag,
+            },
             parser: Parser::default(),
             carry: Vec::new(),
             out: Vec::new(),
             sent: 0,
             interest: Interest::Read,
             open: true,
-        });
+            dirty: false,
+        };
+        match self.conns.get_mut(id) {
+            Some(place) => *place = conn,
+            None => self.conns.push(conn),
+        }
         Ok(id)
     }
 
-    /// Opens a connection per entry of `subjects`, each with its subscription
-    /// (sid 1), and returns when all are in force.
+    /// Ends a connection. Not from within a handler. The id may be given to a
+    /// later connection.
+    pub fn close(&mut self, id: ConnId) -> Result<(), Error> {
+        let conn = &mut self.conns[id];
+        if conn.open {
+            conn.open = false;
+            self.epoll
+                .remove(conn.transport.socket())
+                .map_err(Error::system("forgetting a socket"))?;
+        }
+        // A peer that is gone already is no error.
+        let _ = conn.transport.socket().shutdown(Shutdown::Both);
+        self.free.push(id);
+        Ok(())
+    }
+
+    /// Opens a connection per entry, each with its subscription (sid 1) and
+    /// its tag, and returns when all are in force.
     pub fn connect_subscribers(
         &mut self,
-        subjects: impl IntoIterator<Item = (String, Option<String>)>,
+        entries: impl IntoIterator<Item = (usize, String, Option<String>)>,
     ) -> Result<Vec<ConnId>, Error> {
         let mut ids = Vec::new();
-        for (subject, queue) in subjects {
-            let id = self.connect()?;
-            crate::protocol::subscribe(self.out(id), &subject, queue.as_deref(), 1);
+        for (tag, subject, queue) in entries {
+            let id = self.connect(tag)?;
+            subscribe(self.out(id), &subject, queue.as_deref(), 1);
             ids.push(id);
         }
         self.barrier(&ids)?;
@@ -155,7 +237,7 @@ impl Net {
     pub fn drain_stalled(&mut self, id: ConnId, limit: usize) -> bool {
         let mut total = 0;
         while total < limit {
-            match self.conns[id].stream.read(&mut self.scratch) {
+            match self.conns[id].transport.read(&mut self.scratch) {
                 Ok(0) => return true,
                 Ok(count) => total += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -166,13 +248,29 @@ impl Net {
     }
 
     /// The buffer of what is to be sent on a connection at the next flush.
+    #[inline]
     pub fn out(&mut self, id: ConnId) -> &mut Vec<u8> {
-        &mut self.conns[id].out
+        let conn = &mut self.conns[id];
+        if !conn.dirty {
+            conn.dirty = true;
+            self.dirty.push(id);
+        }
+        &mut conn.out
     }
 
     /// Bytes not yet taken by the kernel.
+    #[inline]
     pub fn unsent(&self, id: ConnId) -> usize {
         self.conns[id].out.len() - self.conns[id].sent
+    }
+
+    /// Sends what was appended since the last flush.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        while let Some(id) = self.dirty.pop() {
+            self.conns[id].dirty = false;
+            self.send(id)?;
+        }
+        Ok(())
     }
 
     /// Sends PING on the connections and waits for all PONGs: what was sent
@@ -180,24 +278,24 @@ impl Net {
     pub fn barrier(&mut self, ids: &[ConnId]) -> Result<(), Error> {
         struct Pongs(usize);
         impl Handler for Pongs {
-            fn message(&mut self, _: ConnId, _: u64, _: &Msg<'_>, _: &mut Vec<u8>) {}
-            fn pong(&mut self, _: ConnId) {
+            fn message(&mut self, _: Place, _: u64, _: &Msg<'_>, _: &mut Vec<u8>) {}
+            fn pong(&mut self, _: Place, _: u64, _: &mut Vec<u8>) {
                 self.0 += 1;
             }
         }
-        /// A server that makes no progress for this long is given up (ns).
-        const PATIENCE: u64 = 30_000_000_000;
+        const LOOK_EVERY: u64 = 100_000_000;
         for &id in ids {
             self.out(id).extend_from_slice(b"PING\r\n");
-            self.flush(id)?;
         }
+        self.flush()?;
         let mut pongs = Pongs(0);
         let mut progress = (0, monotonic_ns());
         while pongs.0 < ids.len() {
-            self.turn(&mut pongs, 100)?;
+            self.turn(&mut pongs, LOOK_EVERY)?;
             if pongs.0 > progress.0 {
                 progress = (pongs.0, monotonic_ns());
-            } else if monotonic_ns() - progress.1 > PATIENCE || crate::sys::stop_requested() {
+            } else if monotonic_ns() - progress.1 > BARRIER_PATIENCE || crate::sys::stop_requested()
+            {
                 return Err(Error::Handshake {
                     address: self.address.to_string(),
                     detail: format!("{} of {} PINGs unanswered", ids.len() - pongs.0, ids.len()),
@@ -207,11 +305,11 @@ impl Net {
         Ok(())
     }
 
-    /// Waits up to `timeout_ms`, reads and handles what has come, and sends
+    /// Waits up to `timeout_ns`, reads and handles what has come, and sends
     /// what the handler replied.
-    pub fn turn(&mut self, handler: &mut impl Handler, timeout_ms: i32) -> Result<(), Error> {
+    pub fn turn(&mut self, handler: &mut impl Handler, timeout_ns: u64) -> Result<(), Error> {
         self.epoll
-            .wait(&mut self.events, timeout_ms)
+            .wait(&mut self.events, timeout_ns)
             .map_err(Error::system("waiting for sockets"))?;
         if self.events.len() == 0 {
             return Ok(());
@@ -226,8 +324,8 @@ impl Net {
             if readable {
                 self.receive(token, handler)?;
             }
-            if writable || self.unsent(token) > 0 {
-                self.flush(token)?;
+            if writable || self.unsent(token) > 0 || self.conns[token].transport.wants_write() {
+                self.send(token)?;
             }
         }
         self.busy_ns += monotonic_ns() - begin;
@@ -235,24 +333,41 @@ impl Net {
     }
 
     fn receive(&mut self, id: ConnId, handler: &mut impl Handler) -> Result<(), Error> {
-        let conn = &mut self.conns[id];
-        let kept = conn.carry.len();
-        if self.scratch.len() < kept + READ_SIZE / 2 {
-            self.scratch.resize(kept + READ_SIZE, 0);
-        }
-        self.scratch[..kept].copy_from_slice(&conn.carry);
-        let count = match conn.stream.read(&mut self.scratch[kept..]) {
-            Ok(0) => return self.closed(id, "the server closed it", handler),
-            Ok(count) => count,
-            Err(error)
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
-            {
+        loop {
+            let conn = &mut self.conns[id];
+            let kept = conn.carry.len();
+            if self.scratch.len() < kept + READ_SIZE / 2 {
+                self.scratch.resize(kept + READ_SIZE, 0);
+            }
+            self.scratch[..kept].copy_from_slice(&conn.carry);
+            let count = match conn.transport.read(&mut self.scratch[kept..]) {
+                Ok(0) => return self.closed(id, "the server closed it", handler),
+                Ok(count) => count,
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+                {
+                    return Ok(());
+                }
+                Err(error) => return self.closed(id, &error.to_string(), handler),
+            };
+            self.parse(id, kept + count, handler)?;
+            if self.conns[id].transport.is_plain() {
                 return Ok(());
             }
-            Err(error) => return self.closed(id, &error.to_string(), handler),
-        };
+        }
+    }
+
+    /// Handles the operations in the first `length` bytes of `scratch`.
+    fn parse(
+        &mut self,
+        id: ConnId,
+        length: usize,
+        handler: &mut impl Handler,
+    ) -> Result<(), Error> {
+        let conn = &mut self.conns[id];
+        let place = conn.place;
         let now = monotonic_ns();
-        let data = &self.scratch[..kept + count];
+        let data = &self.scratch[..length];
         let mut at = 0;
         loop {
             let (op, used) = match conn.parser.next(&data[at..]) {
@@ -267,16 +382,17 @@ impl Net {
             };
             at += used;
             match op {
-                Op::Msg(msg) => handler.message(id, now, &msg, &mut conn.out),
+                Op::Msg(msg) => handler.message(place, now, &msg, &mut conn.out),
                 Op::Ping => conn.out.extend_from_slice(b"PONG\r\n"),
-                Op::Pong => handler.pong(id),
+                Op::Pong => handler.pong(place, now, &mut conn.out),
+                Op::Info(json) => handler.info(place, json, &mut conn.out),
                 Op::Err(text) => {
                     self.server_errors.0 += 1;
                     self.server_errors
                         .1
                         .get_or_insert_with(|| String::from_utf8_lossy(text).into_owned());
                 }
-                Op::Ok | Op::Info(_) => {}
+                Op::Ok => {}
             }
         }
         conn.carry.clear();
@@ -285,7 +401,7 @@ impl Net {
     }
 
     /// Sends as much as the kernel takes; the rest follows when it has room.
-    pub fn flush(&mut self, id: ConnId) -> Result<(), Error> {
+    fn send(&mut self, id: ConnId) -> Result<(), Error> {
         let conn = &mut self.conns[id];
         if !conn.open {
             conn.out.clear();
@@ -293,7 +409,7 @@ impl Net {
             return Ok(());
         }
         while conn.sent < conn.out.len() {
-            match conn.stream.write(&conn.out[conn.sent..]) {
+            match conn.transport.write(&conn.out[conn.sent..]) {
                 Ok(count) => conn.sent += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -301,11 +417,18 @@ impl Net {
                 Err(_) => break,
             }
         }
-        let done = conn.sent == conn.out.len();
-        if done {
+        if conn.sent == conn.out.len() {
             conn.out.clear();
             conn.sent = 0;
+            if conn.transport.wants_write() {
+                // What does not go out now is flushed when the socket is writable.
+                let _ = conn.transport.flush();
+            }
+        } else if conn.sent >= COMPACT_FROM && conn.sent >= conn.out.len() / 2 {
+            conn.out.drain(..conn.sent);
+            conn.sent = 0;
         }
+        let done = conn.out.is_empty() && !conn.transport.wants_write();
         match (done, conn.interest) {
             (true, Interest::ReadWrite) => self.watch(id, Interest::Read),
             (false, Interest::Read) => self.watch(id, Interest::ReadWrite),
@@ -317,7 +440,7 @@ impl Net {
         let conn = &mut self.conns[id];
         if conn.interest != interest {
             self.epoll
-                .modify(&conn.stream, id, interest)
+                .modify(conn.transport.socket(), id, interest)
                 .map_err(Error::system("watching a socket"))?;
             conn.interest = interest;
         }
@@ -328,10 +451,10 @@ impl Net {
         let conn = &mut self.conns[id];
         conn.open = false;
         // Shut down on both sides, the socket would report a hang-up for ever.
-        if let Err(error) = self.epoll.remove(&conn.stream) {
+        if let Err(error) = self.epoll.remove(conn.transport.socket()) {
             return Err(Error::system("forgetting a socket")(error));
         }
-        match handler.closed(id) {
+        match handler.closed(conn.place, how) {
             OnClose::GoOn => Ok(()),
             OnClose::EndRun => Err(Error::Closed {
                 connection: id,

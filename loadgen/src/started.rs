@@ -1,13 +1,19 @@
-//! A server process that lives for one workload.
+//! A server process that loadgen starts, and ends.
 
+use crate::connection::handshake::Target;
 use crate::error::Error;
-use crate::handshake::Target;
 use crate::sys;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// Stands for the port in a server's command.
+pub const PORT: &str = "{port}";
+
+/// Stands for a directory of its own, removed with the server.
+pub const STORE: &str = "{store}";
 
 /// How long a server may take from its start to its first PONG.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
@@ -22,23 +28,35 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const OUTPUT_SHOWN: usize = 2000;
 
 /// A running server. It ends with this value.
-pub struct Server {
+pub struct Started {
     child: Child,
-    port: u16,
+    target: Target,
     output: PathBuf,
+    store: Option<tempfile::TempDir>,
 }
 
-impl Server {
-    /// Starts `command` with `{port}` replaced by a free port, pinned to
-    /// `cpu`, and waits until it accepts clients.
-    pub fn start(command: &str, cpu: Option<usize>, target: &Target) -> Result<Server, Error> {
+impl Started {
+    /// Starts `command` with [`PORT`] replaced by a free port and [`STORE`] by
+    /// an empty directory, pinned to `cpus` (unless empty), and waits until it
+    /// accepts clients.
+    pub fn start(command: &str, cpus: &[usize], target: &Target) -> Result<Started, Error> {
         let port = free_port()?;
-        let words = split(&command.replace("{port}", &port.to_string()))?;
+        let doing = || format!("starting \"{command}\"");
+        let mut line = command.replace(PORT, &port.to_string());
+        let mut store = None;
+        if line.contains(STORE) {
+            let directory = tempfile::Builder::new()
+                .prefix("loadgen-store-")
+                .tempdir()
+                .map_err(Error::system(doing()))?;
+            line = line.replace(STORE, &directory.path().to_string_lossy());
+            store = Some(directory);
+        }
+        let words = split(&line)?;
         let Some((program, arguments)) = words.split_first() else {
             return Err(Error::Usage("the server command is empty".into()));
         };
         let output = std::env::temp_dir().join(format!("loadgen-server-{port}.log"));
-        let doing = || format!("starting \"{command}\"");
         let log = File::create(&output).map_err(Error::system(doing()))?;
         let log_too = log.try_clone().map_err(Error::system(doing()))?;
         let mut process = Command::new(program);
@@ -47,19 +65,25 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(log_too);
-        sys::prepare_child(&mut process, cpu).map_err(Error::system(doing()))?;
+        sys::prepare_child(&mut process, cpus).map_err(Error::system(doing()))?;
         let child = process.spawn().map_err(Error::system(doing()))?;
-        let mut server = Server {
+        let mut server = Started {
             child,
-            port,
+            target: target.at_local_port(port),
             output,
+            store,
         };
-        server.wait_until_ready(command, target)?;
+        server.wait_until_ready(command)?;
         Ok(server)
     }
 
+    /// How to connect to it.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
     pub fn port(&self) -> u16 {
-        self.port
+        self.target.port
     }
 
     /// Process id of the started program. `env VAR=… server` becomes the
@@ -68,11 +92,11 @@ impl Server {
         self.child.id()
     }
 
-    fn wait_until_ready(&mut self, command: &str, target: &Target) -> Result<(), Error> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+    fn wait_until_ready(&mut self, command: &str) -> Result<(), Error> {
+        let address = self.target.address()?;
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            let problem = match target.open(address) {
+            let problem = match self.target.open(address) {
                 Ok(_) => return Ok(()),
                 Err(error @ Error::Handshake { .. }) => return Err(error),
                 Err(error) => error,
@@ -101,7 +125,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Started {
     fn drop(&mut self) {
         let deadline = Instant::now() + STOP_TIMEOUT;
         sys::end_group(self.child.id(), false);
@@ -114,6 +138,10 @@ impl Drop for Server {
             std::thread::sleep(LOOK_EVERY);
         }
         let _ = fs::remove_file(&self.output);
+        if let Some(store) = self.store.take() {
+            // What is left of it is in the directory for temporary files.
+            let _ = store.close();
+        }
     }
 }
 
@@ -125,7 +153,7 @@ fn free_port() -> Result<u16, Error> {
 }
 
 /// Splits a command at white space; single and double quotes keep it together.
-fn split(command: &str) -> Result<Vec<String>, Error> {
+pub fn split(command: &str) -> Result<Vec<String>, Error> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;
@@ -163,7 +191,7 @@ mod tests {
     #[test]
     fn a_server_that_ends_at_once_shows_what_it_said() {
         let command = "sh -c 'echo no such flag {port} >&2; exit 3'";
-        let error = Server::start(command, None, &Target::default());
+        let error = Started::start(command, &[], &Target::default());
         let text = error.err().unwrap().to_string();
         assert!(
             text.contains("did not start") && text.contains("no such flag"),

@@ -194,7 +194,8 @@ fn parse_head(line: &[u8], from: usize, with_headers: bool) -> Option<Head> {
     })
 }
 
-fn number(digits: &[u8]) -> Option<u64> {
+/// A decimal number of at most 19 digits.
+pub fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > 19 {
         return None;
     }
