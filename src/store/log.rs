@@ -4,8 +4,9 @@ use std::ops::ControlFlow;
 
 use super::cache::BlockCache;
 use super::disk::{Completed, Disk};
+use super::file::FileLog;
 use super::index::filter::{Filter, FilterCursor};
-use super::index::{Entry, Index, Place, TEXT_MAX};
+use super::index::{Entry, Index, TEXT_MAX};
 use super::memory::Memory;
 use super::message::{
     AppendError, Damage, Fetch, LogFailure, LogState, MessageMeta, NewMessage, Removal, Removed,
@@ -75,45 +76,64 @@ pub struct Log {
 #[derive(Debug)]
 enum Body {
     Memory(Memory),
+    File(Box<FileLog>),
 }
 
 impl Log {
     /// Makes a new log. It takes messages at once; none is durable before
     /// [`is_ready`](Self::is_ready).
     pub fn create(owner: u32, config: LogConfig, disk: &mut dyn Disk) -> Self {
-        let _ = (owner, disk);
         let mut index = Index::new(config.seed);
         index.skip_to(config.first_sequence.saturating_sub(1));
-        Self {
-            index,
-            body: Body::Memory(Memory::default()),
-        }
+        let body = match config.storage {
+            StorageKind::Memory => Body::Memory(Memory::default()),
+            StorageKind::File => Body::File(Box::new(FileLog::create(owner, config, &index, disk))),
+        };
+        Self { index, body }
     }
 
     /// Opens a log that was made before. Until it [is ready](Self::is_ready) it refuses messages
-    /// and has none. A memory log comes back empty.
+    /// and what it says about those it has is not complete. A memory log comes back empty.
     pub fn open(owner: u32, config: LogConfig, disk: &mut dyn Disk) -> Self {
-        Self::create(owner, config, disk)
+        if config.storage == StorageKind::Memory {
+            return Self::create(owner, config, disk);
+        }
+        Self {
+            index: Index::new(config.seed),
+            body: Body::File(Box::new(FileLog::open(owner, config, disk))),
+        }
     }
 
-    /// Takes the completion of an operation of this owner.
+    /// Takes the completion of an operation of this owner. While the log is being opened, `replay`
+    /// gets the blob of the checkpoint and the messages behind it.
     pub fn completed(&mut self, done: Completed, disk: &mut dyn Disk, replay: &mut dyn Replay) {
-        let _ = (done, disk, replay);
+        if let Body::File(file) = &mut self.body {
+            file.completed(done, &mut self.index, disk, replay);
+        }
     }
 
     /// Whether recovery is over, or a new log's directory is durable.
     pub fn is_ready(&self) -> bool {
-        true
+        match &self.body {
+            Body::Memory(_) => true,
+            Body::File(file) => file.is_ready(),
+        }
     }
 
     /// Why the log refuses messages for good. What is stored stays readable.
     pub fn failure(&self) -> Option<&LogFailure> {
-        None
+        match &self.body {
+            Body::Memory(_) => None,
+            Body::File(file) => file.failure(),
+        }
     }
 
     /// What was found damaged since the log was opened.
     pub fn damage(&self) -> &[Damage] {
-        &[]
+        match &self.body {
+            Body::Memory(_) => &[],
+            Body::File(file) => file.damage(),
+        }
     }
 
     /// Adds a message and returns its sequence. It is not durable yet.
@@ -130,17 +150,17 @@ impl Log {
         if text > TEXT_MAX {
             return Err(AppendError::TooLarge);
         }
+        let memory = match &mut self.body {
+            Body::Memory(memory) => memory,
+            Body::File(file) => {
+                file.append(sequence, message, &mut self.index)?;
+                return Ok(sequence);
+            }
+        };
+        let place = memory.append(sequence, message);
         let has_header = !message.header.is_empty();
-        let Body::Memory(memory) = &mut self.body;
-        let mut entry = Entry::new(
-            message.unix_ns,
-            Place::default(),
-            text,
-            has_header,
-            message.wake.is_some(),
-        );
-        entry.place = memory.append(sequence, message);
-        let place = entry.place;
+        let has_wake = message.wake.is_some();
+        let entry = Entry::new(message.unix_ns, place, text, has_header, has_wake);
         if self
             .index
             .push(sequence, message.subject, entry, message.wake)
@@ -153,43 +173,62 @@ impl Log {
     }
 
     /// Hands what accumulated to the disk, at the end of a turn. One write is under way at a
-    /// time; the next one takes all that came meanwhile. Calls without work cost nothing.
+    /// time; the next one takes all that came meanwhile. What is appended between two calls is
+    /// written in one piece: after a crash all of it is there or none. Calls without work cost
+    /// nothing.
     pub fn flush(&mut self, disk: &mut dyn Disk) {
-        let _ = disk;
+        if let Body::File(file) = &mut self.body {
+            file.flush(&mut self.index, disk);
+        }
     }
 
-    /// Flushes what was written ([`SyncPolicy::Interval`]), if anything was.
+    /// Flushes what was written ([`SyncPolicy::Interval`], [`SyncPolicy::Async`]), if anything was.
     pub fn sync(&mut self, disk: &mut dyn Disk) {
-        let _ = disk;
+        if let Body::File(file) = &mut self.body {
+            file.sync(disk);
+        }
     }
 
     /// Whether something was written and not flushed, so that [`sync`](Self::sync) has work.
     pub fn wants_sync(&self) -> bool {
-        false
+        match &self.body {
+            Body::Memory(_) => false,
+            Body::File(file) => file.wants_sync(),
+        }
     }
 
     /// The last sequence that is as durable as the policy promises, with all before it.
     pub fn durable(&self) -> u64 {
-        self.index.last_sequence()
+        match &self.body {
+            Body::Memory(_) => self.index.last_sequence(),
+            Body::File(file) => file.durable(&self.index),
+        }
     }
 
     /// A mark behind all changes so far, removals included.
     pub fn mark(&self) -> Mark {
-        Mark(0)
+        match &self.body {
+            Body::Memory(_) => Mark(0),
+            Body::File(file) => file.mark(),
+        }
     }
 
     /// Whether all changes before the mark are as durable as the policy promises.
     pub fn reached(&self, mark: Mark) -> bool {
-        mark <= Mark(0)
+        match &self.body {
+            Body::Memory(_) => true,
+            Body::File(file) => file.reached(mark),
+        }
     }
 
     /// Reads a message.
     pub fn get(&mut self, sequence: u64, disk: &mut dyn Disk) -> Fetch<'_> {
-        let _ = disk;
-        let Body::Memory(memory) = &self.body;
-        match memory.get(&self.index, sequence) {
-            Some(stored) => Fetch::Message(stored),
-            None => Fetch::Missing,
+        match &mut self.body {
+            Body::Memory(memory) => match memory.get(&self.index, sequence) {
+                Some(stored) => Fetch::Message(stored),
+                None => Fetch::Missing,
+            },
+            Body::File(file) => file.get(sequence, &self.index, disk),
         }
     }
 
@@ -202,8 +241,17 @@ impl Log {
     /// [mark](Self::mark) taken behind it is reached.
     pub fn remove(&mut self, sequence: u64, how: Removal) -> Option<Removed> {
         let (entry, subject_gone) = self.index.remove(sequence)?;
-        let Body::Memory(memory) = &mut self.body;
-        memory.remove(entry.place, how == Removal::Erase, &mut self.index);
+        match &mut self.body {
+            Body::Memory(memory) => {
+                memory.remove(entry.place, how == Removal::Erase, &mut self.index);
+            }
+            Body::File(file) => {
+                file.note_removed(sequence, &entry, &self.index);
+                if how == Removal::Erase {
+                    file.note_erase(&entry);
+                }
+            }
+        }
         Some(Removed {
             meta: super::index::meta_of(&entry),
             subject_gone,
@@ -242,7 +290,13 @@ impl Log {
 
     /// Makes the next sequence the one behind `sequence`, if that is above the last one.
     pub fn skip_to(&mut self, sequence: u64) {
+        if sequence <= self.index.last_sequence() {
+            return;
+        }
         self.index.skip_to(sequence);
+        if let Body::File(file) = &mut self.body {
+            file.note_skip();
+        }
     }
 
     /// Text of a subject by number; empty if the number is void.
@@ -356,40 +410,59 @@ impl Log {
     /// Starts a checkpoint: the index and a blob of the stream's own state, as of now. It is
     /// written in steps by [`flush`](Self::flush). One at a time; a call meanwhile is ignored.
     pub fn checkpoint(&mut self, blob: &[u8], disk: &mut dyn Disk) {
-        let _ = (blob, disk);
+        if let Body::File(file) = &mut self.body {
+            file.start_checkpoint(blob, &mut self.index, disk);
+        }
     }
 
     /// Whether enough was written behind the last checkpoint that a new one is worth it.
     pub fn wants_checkpoint(&self) -> bool {
-        false
+        match &self.body {
+            Body::Memory(_) => false,
+            Body::File(file) => file.wants_checkpoint(),
+        }
     }
 
-    /// Whether nothing is under way: no write, no checkpoint, no compaction. With a checkpoint
-    /// behind the last change the next start replays nothing.
+    /// Whether nothing is under way or waits: no write, no checkpoint, no compaction. With a
+    /// checkpoint behind the last change the next start replays nothing.
     pub fn is_idle(&self) -> bool {
-        true
+        match &self.body {
+            Body::Memory(_) => true,
+            Body::File(file) => file.is_idle(),
+        }
     }
 
-    /// Bytes of memory held: index, buffers, for memory logs the messages.
+    /// Bytes of memory held: index, buffers, for memory logs the messages. Windows in the cache
+    /// are counted [there](BlockCache::memory_bytes).
     pub fn memory_bytes(&self) -> usize {
-        let Body::Memory(memory) = &self.body;
-        self.index.memory_bytes() + memory.memory_bytes()
+        let body = match &self.body {
+            Body::Memory(memory) => memory.memory_bytes(),
+            Body::File(file) => file.memory_bytes(),
+        };
+        self.index.memory_bytes() + body
     }
 
     /// Bytes of files.
     pub fn disk_bytes(&self) -> u64 {
-        0
+        match &self.body {
+            Body::Memory(_) => 0,
+            Body::File(file) => file.disk_bytes(),
+        }
     }
 
     /// Closes the files of a log that is not used any more. It takes completions until it is
     /// [idle](Self::is_idle).
     pub fn close(&mut self, disk: &mut dyn Disk) {
-        let _ = disk;
+        if let Body::File(file) = &mut self.body {
+            file.close(disk);
+        }
     }
 
     /// Removes a log with all its files.
     pub fn destroy(&mut self, disk: &mut dyn Disk) {
-        let _ = disk;
+        if let Body::File(file) = &mut self.body {
+            file.destroy(disk);
+        }
     }
 }
 

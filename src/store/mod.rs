@@ -8,19 +8,25 @@
 //! | `log` | the log: what streams and consumers call |
 //! | `message` | messages, answers and errors |
 //! | `index` | what is known without reading: sequences, subjects, filters, wakes |
+//! | `file` | records of file logs: format, writing, recovery, checkpoints, space |
 //! | `memory` | records of memory logs |
 //! | `cache` | what was read from disk |
+//! | `sim` | a simulated disk that fails, for tests |
 //! | `journal` | snapshot and changes of a small state |
+//! | `fuzzing` | the decoders, for fuzz targets |
 //! | `disk`, `aligned` | operations, completions, buffers |
 
 mod aligned;
 mod cache;
 pub mod disk;
+mod file;
+pub mod fuzzing;
 mod index;
 mod journal;
 mod log;
 mod memory;
 mod message;
+pub mod sim;
 
 pub use self::aligned::Aligned;
 pub use self::cache::BlockCache;

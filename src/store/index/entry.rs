@@ -26,8 +26,10 @@ pub(super) const FAR: u32 = u32::MAX;
 
 const HAS_HEADER: u32 = 1 << 31;
 const HAS_WAKE: u32 = 1 << 30;
+/// The record on disk has a wake, which stays there when the wake itself is gone.
+const HAS_STORED_WAKE: u32 = 1 << 29;
 /// The largest message the index can describe: subject, header and payload together, in bytes.
-pub const TEXT_MAX: usize = HAS_WAKE as usize - 1;
+pub const TEXT_MAX: usize = HAS_STORED_WAKE as usize - 1;
 
 impl Entry {
     /// `text` is the number of bytes of subject, header and payload, at most [`TEXT_MAX`].
@@ -63,6 +65,20 @@ impl Entry {
     /// Whether it has a wake.
     pub fn has_wake(&self) -> bool {
         self.size_and_flags & HAS_WAKE != 0
+    }
+
+    /// Whether its record has a wake.
+    pub fn has_stored_wake(&self) -> bool {
+        self.size_and_flags & HAS_STORED_WAKE != 0
+    }
+
+    /// Notes whether its record has a wake.
+    pub fn set_stored_wake(&mut self, has: bool) {
+        if has {
+            self.size_and_flags |= HAS_STORED_WAKE;
+        } else {
+            self.size_and_flags &= !HAS_STORED_WAKE;
+        }
     }
 
     /// Bytes as [`accounted`](crate::store::accounted) counts them.

@@ -82,11 +82,6 @@ impl Index {
         self.len() == 0
     }
 
-    /// Number of subjects that have messages.
-    pub fn subject_count(&self) -> usize {
-        self.subjects.len()
-    }
-
     /// All subject numbers are below this.
     pub fn subject_bound(&self) -> usize {
         self.subjects.id_bound()
@@ -126,6 +121,33 @@ impl Index {
         let id = self.subjects.find_or_insert(subject)?;
         self.push_under(sequence, id, &mut entry, wake);
         Ok(())
+    }
+
+    /// The number of a subject that is to get messages by
+    /// [`push_interned`](Self::push_interned).
+    ///
+    /// # Errors
+    /// [`IndexFull`].
+    pub fn intern(&mut self, subject: &[u8]) -> Result<u32, IndexFull> {
+        self.subjects.find_or_insert(subject)
+    }
+
+    /// As [`push`](Self::push), by the number of an interned subject. `None`, and nothing is
+    /// added, if the sequence is not above the last one or the number is unknown.
+    pub fn push_interned(&mut self, sequence: u64, subject: u32, mut entry: Entry) -> Option<()> {
+        if sequence <= self.last || subject as usize >= self.subjects.id_bound() {
+            return None;
+        }
+        self.push_under(sequence, subject, &mut entry, None);
+        Some(())
+    }
+
+    /// Drops an interned subject if it has no message.
+    pub fn drop_unused(&mut self, id: u32) {
+        let in_use = (id as usize) < self.subjects.id_bound() && !self.subject(id).is_empty();
+        if in_use && self.subjects.state(id).is_none() {
+            self.subjects.remove(id);
+        }
     }
 
     fn push_under(

@@ -63,7 +63,23 @@ impl Chunk {
         Some(&mut self.entries[slot])
     }
 
-    fn insert(&mut self, at: usize, entry: Entry) {
+    /// Keeps only the entries of live sequences.
+    fn pack(&mut self, live: usize) {
+        let mut packed = Vec::with_capacity(live);
+        for at in 0..self.entries.len() {
+            if self.has(at) {
+                packed.push(self.entries[at]);
+            }
+        }
+        self.entries = packed;
+        self.packed = true;
+    }
+
+    fn insert(&mut self, at: usize, entry: Entry, live: usize) {
+        // Sequences far apart do not pay for those between them.
+        if !self.packed && at > 2 * live + 16 {
+            self.pack(live + 1);
+        }
         if self.packed {
             let slot = self.rank(at);
             self.entries.insert(slot, entry);
@@ -87,14 +103,7 @@ impl Chunk {
         self.live[at / 64] &= !(1 << (at % 64));
         let oversized = self.entries.capacity() > 4 * live.max(4);
         if !self.packed && self.entries.len() == CHUNK && live < CHUNK / 2 {
-            let mut packed = Vec::with_capacity(live);
-            for at in 0..CHUNK {
-                if self.has(at) {
-                    packed.push(self.entries[at]);
-                }
-            }
-            self.entries = packed;
-            self.packed = true;
+            self.pack(live);
         } else if self.packed && oversized {
             self.entries.shrink_to(2 * live);
         }
@@ -196,7 +205,7 @@ impl Sequences {
         }
         page.chunks[chunk]
             .get_or_insert_with(|| Box::new(Chunk::new()))
-            .insert(at, entry);
+            .insert(at, entry, page.counts[chunk].into());
         page.counts[chunk] += 1;
         page.count += 1;
         self.count += 1;
