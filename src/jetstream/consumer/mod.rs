@@ -37,6 +37,8 @@ mod saver;
 mod set;
 mod state;
 mod status;
+#[cfg(test)]
+mod tests;
 mod text;
 mod timer;
 mod validate;
