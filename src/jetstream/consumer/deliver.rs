@@ -4,8 +4,8 @@ use crate::jetstream::bus::{Delivery, Outgoing};
 use crate::store::Fetch;
 
 use super::config::{AckPolicy, PriorityPolicy};
-use super::consumer::{Consumer, Context, Shared, Target};
 use super::event::{Event, EventKind};
+use super::single::{Consumer, Context, Shared, Target};
 use super::{priority, status};
 
 /// Nanoseconds that deliveries rest when a receiver is behind.

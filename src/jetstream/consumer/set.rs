@@ -19,12 +19,12 @@ use crate::subject::{Index, PatternId, overlaps};
 
 use super::ack::AckSubject;
 use super::config::ConsumerConfig;
-use super::consumer::{Consumer, Context, Shared, StreamFacts, Target};
 use super::create::{Action, CreateConsumerRequest};
 use super::deliver::Stopped;
 use super::event::{Event, EventKind};
 use super::info::{ConsumerInfo, PauseInfo};
 use super::saver::Saver;
+use super::single::{Consumer, Context, Shared, StreamFacts, Target};
 use super::state;
 use super::validate::{self, Allowed, REQUIRED_LEVEL};
 
@@ -167,8 +167,10 @@ impl Consumers {
             if action == Action::Update {
                 return Err(ErrorCode::ConsumerDoesNotExist.into());
             }
-            let count = i64::try_from(self.len()).unwrap_or(i64::MAX);
-            if max_consumers >= 0 && count >= max_consumers {
+            let consumers = self.slots.iter().flatten();
+            let count = consumers.filter(|other| !other.config.direct).count();
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            if max_consumers >= 0 && !config.direct && count >= max_consumers {
                 return Err(ErrorCode::MaximumConsumersLimit.into());
             }
             self.check_work_queue(&config, None)?;
@@ -792,25 +794,21 @@ impl Consumers {
         left
     }
 
+    /// Consumers whose journals are busy come back with their completions, those that may wait
+    /// with their deadline.
     fn save(&mut self, context: &mut Context<'_>) {
-        let mut at = 0;
-        while let Some(&slot) = self.dirty.get(at) {
-            let keep = match self.slots.get_mut(slot as usize) {
-                Some(Some(consumer)) => {
-                    let keep = consumer.save(&mut self.shared, context);
-                    consumer.is_dirty = keep;
-                    consumer.is_listed = keep;
-                    keep
-                }
-                _ => false,
-            };
-            if keep {
+        for at in 0..self.dirty.len() {
+            let slot = self.dirty[at];
+            if let Some(Some(consumer)) = self.slots.get_mut(slot as usize) {
+                consumer.save(&mut self.shared, context);
+                consumer.is_dirty = false;
                 self.touched(slot, context);
-                at += 1;
-            } else {
-                self.dirty.swap_remove(at);
+                if let Some(Some(consumer)) = self.slots.get_mut(slot as usize) {
+                    consumer.is_listed = false;
+                }
             }
         }
+        self.dirty.clear();
     }
 
     /// Opens the journal of a consumer of an earlier run, when the log is ready. The consumer

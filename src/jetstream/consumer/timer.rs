@@ -1,7 +1,7 @@
 //! Deadlines of a consumer: one at a time, the earliest of all.
 
-use super::consumer::{Consumer, Context, Shared, Target};
 use super::event::{Event, EventKind};
+use super::single::{Consumer, Context, Shared, Target};
 
 /// Nanoseconds until what can not happen now is looked at again.
 const RECHECK_NS: u64 = 1_000_000_000;
