@@ -23,7 +23,10 @@ impl Consumer {
         {
             at = at.min(replay.ready_at);
         }
-        if let Some(saver) = &self.saver {
+        // Without it, the journal is looked after at the end of this turn.
+        if let Some(saver) = &self.saver
+            && !self.is_dirty
+        {
             at = at.min(saver.save_at());
         }
         at = at.min(self.unpin_at()).min(self.inactive_at());

@@ -2,6 +2,7 @@
 
 mod acks;
 mod administration;
+mod journals;
 mod model;
 mod priority_groups;
 mod pulls;
@@ -12,8 +13,8 @@ use std::collections::BTreeSet;
 use crate::broker::{CoreId, LogLevel, Now};
 use crate::jetstream::bus::{Bus, Delivery, Incoming, Outgoing, Token};
 use crate::store::{
-    BlockCache, Compression, Disk, Log, LogConfig, NewMessage, Op, Removal, StorageKind,
-    SyncPolicy, Tag,
+    BlockCache, Compression, Disk, JournalConfig, Log, LogConfig, NewMessage, Op, Removal,
+    StorageKind, SyncPolicy, Tag,
 };
 
 use super::{Allowed, Consumers, Context, CreateConsumerRequest, EventKind, Plan, StreamFacts};
@@ -124,6 +125,8 @@ pub struct World {
     pub disk: NoDisk,
     pub consumers: Consumers,
     pub facts: StreamFacts,
+    /// Consumers have journals, in memory.
+    pub journals: bool,
 }
 
 impl World {
@@ -166,6 +169,7 @@ impl World {
             disk,
             consumers: Consumers::new(facts.clone(), 1),
             facts,
+            journals: false,
         }
     }
 
@@ -223,9 +227,17 @@ impl World {
         let body = format!(r#"{{"stream_name":"S","config":{config}}}"#);
         let request = CreateConsumerRequest::parse(body.as_bytes(), true).unwrap();
         let plan = self.plan(request)?;
+        let journal = self.journals.then(|| {
+            let config = JournalConfig {
+                path: String::new(),
+                identity: 1,
+                memory: true,
+            };
+            (7 + self.consumers.len() as u32, config)
+        });
         let (consumers, mut context) = self.split();
         Ok(match plan {
-            Plan::Create(name, config) => consumers.create(&mut context, name, *config, None),
+            Plan::Create(name, config) => consumers.create(&mut context, name, *config, journal),
             Plan::Update(slot, config) => {
                 consumers.update(&mut context, slot, *config);
                 slot

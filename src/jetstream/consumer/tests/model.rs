@@ -160,9 +160,11 @@ proptest! {
     #[test]
     fn every_message_is_delivered_until_it_is_acknowledged(
         filter in 0..FILTERS.len(),
+        journals in any::<bool>(),
         steps in proptest::collection::vec(step(), 1..80),
     ) {
         let mut world = World::new();
+        world.journals = journals;
         let mut model = Model { filter, ..Model::default() };
         world.create(&config(filter));
         for step in steps {
