@@ -4,9 +4,9 @@ use crate::jetstream::bus::Outgoing;
 
 use super::ack::{AckSubject, Verb};
 use super::config::AckPolicy;
-use super::consumer::{Consumer, Context, Shared, Target};
 use super::event::{Event, EventKind};
 use super::pending::Entry;
+use super::single::{Consumer, Context, Shared, Target};
 
 impl Consumer {
     /// Takes an acknowledgement.
@@ -233,35 +233,44 @@ impl Consumer {
     }
 
     /// At the end of a turn: gives changes to the journal, and confirms what became durable.
-    /// Tells whether more is to come by itself.
-    pub(super) fn save(&mut self, shared: &mut Shared, context: &mut Context<'_>) -> bool {
+    pub(super) fn save(&mut self, shared: &mut Shared, context: &mut Context<'_>) {
         let now = context.bus.now().mono_ns;
-        let waits = !self.confirmations.is_empty();
-        if self
-            .saver
-            .as_ref()
-            .is_some_and(|saver| saver.journal.wants_snapshot())
-        {
+        let Some(saver) = &mut self.saver else {
+            return;
+        };
+        if saver.journal.failure().is_some() {
+            // Nothing becomes durable any more: no promise is made, nothing piles up.
+            saver.changes.clear();
+            self.confirmations.clear();
+            return;
+        }
+        if saver.journal.wants_snapshot() {
             self.snapshot(context);
         }
+        let waits = !self.confirmations.is_empty();
         let Some(saver) = &mut self.saver else {
-            return false;
+            return;
         };
         let number = saver.save(waits, now, context.disk);
         let durable = saver.journal.durable();
-        if waits {
-            for (change, _) in &mut self.confirmations {
-                change.get_or_insert(number);
-            }
-            while let Some((_, reply)) = self
-                .confirmations
-                .pop_front_if(|(change, _)| change.is_some_and(|change| change <= durable))
-            {
-                let message = Outgoing::plain(&reply, b"");
-                let _ = context.bus.publish(shared.facts.account, &message);
-            }
+        self.number_confirmations(number);
+        while let Some((_, reply)) = self
+            .confirmations
+            .pop_front_if(|(change, _)| change.is_some_and(|change| change <= durable))
+        {
+            let message = Outgoing::plain(&reply, b"");
+            let _ = context.bus.publish(shared.facts.account, &message);
         }
-        !self.confirmations.is_empty() || !saver.changes.is_empty()
+    }
+
+    /// The changes that the last confirmations wait for have this number in the journal.
+    fn number_confirmations(&mut self, number: u64) {
+        for (change, _) in self.confirmations.iter_mut().rev() {
+            if change.is_some() {
+                break;
+            }
+            *change = Some(number);
+        }
     }
 
     /// Writes everything down anew.
@@ -274,9 +283,7 @@ impl Consumer {
             return;
         };
         let number = saver.snapshot(&bytes, context.disk);
-        for (change, _) in &mut self.confirmations {
-            change.get_or_insert(number);
-        }
+        self.number_confirmations(number);
         self.is_dirty = true;
     }
 }

@@ -4,8 +4,8 @@ use crate::jetstream::bus::{Delivery, Outgoing};
 use crate::store::Fetch;
 
 use super::config::{AckPolicy, PriorityPolicy};
-use super::consumer::{Consumer, Context, Shared, Target};
 use super::event::{Event, EventKind};
+use super::single::{Consumer, Context, Shared, Target};
 use super::{priority, status};
 
 /// Nanoseconds that deliveries rest when a receiver is behind.
@@ -384,10 +384,9 @@ impl Consumer {
                     *left -= size.min(*left);
                 }
                 let (left, bytes_left) = (waiting.left, waiting.bytes_left);
-                if left == 0 {
+                // A request that got exactly its bytes ends without a word, as on nats-server.
+                if left == 0 || bytes_left == Some(0) {
                     queue.remove(request);
-                } else if bytes_left == Some(0) {
-                    end_request(shared, context, queue, request, b"409 Batch Completed");
                 } else {
                     queue.rotate(request);
                 }

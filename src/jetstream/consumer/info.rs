@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use crate::jetstream::time::Time;
 
 use super::config::ConsumerConfig;
-use super::consumer::{Consumer, Context, Shared, Target};
+use super::single::{Consumer, Context, Shared, Target};
 use super::state::Sequences;
 
 /// Sequences with the time of the last change.

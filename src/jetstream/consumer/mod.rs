@@ -6,7 +6,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `set` | the consumers of one stream and their entry points |
-//! | `consumer` | one consumer: its parts, life, and changes from outside |
+//! | `single` | one consumer: its parts, life, and changes from outside |
 //! | `config`, `create`, `validate` | configuration, requests, rules |
 //! | `position` | where a consumer stands in the log, and how much is to come |
 //! | `pending` | what was delivered and not acknowledged, and when it is due again |
@@ -22,7 +22,7 @@
 mod ack;
 mod acknowledge;
 mod config;
-mod consumer;
+
 mod create;
 mod deliver;
 mod event;
@@ -35,8 +35,11 @@ mod push;
 mod request;
 mod saver;
 mod set;
+mod single;
 mod state;
 mod status;
+#[cfg(test)]
+mod tests;
 mod text;
 mod timer;
 mod validate;
@@ -44,9 +47,9 @@ mod waiting;
 
 pub use self::ack::{AckSubject, Verb};
 pub use self::config::{AckPolicy, ConsumerConfig, DeliverPolicy, PriorityPolicy, ReplayPolicy};
-pub use self::consumer::{Consumer, Context, StreamFacts};
 pub use self::create::{Action, CreateConsumerRequest, CreateSubject};
 pub use self::event::{Event, EventKind};
 pub use self::info::{ConsumerInfo, GroupInfo, PauseInfo, SequenceInfo};
 pub use self::set::{Consumers, Plan};
+pub use self::single::{Consumer, Context, StreamFacts};
 pub use self::validate::{Allowed, REQUIRED_LEVEL};

@@ -5,10 +5,10 @@ use crate::jetstream::bus::Bus;
 use crate::protocol::headers;
 
 use super::config::PriorityPolicy;
-use super::consumer::{Consumer, Context, Shared, Target};
 use super::deliver::end_request;
 use super::event::{Event, EventKind};
 use super::request::PullRequest;
+use super::single::{Consumer, Context, Shared, Target};
 use super::waiting::NEVER;
 use super::{priority, status, text};
 

@@ -151,7 +151,7 @@ fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = text.strip_prefix(b"\"")?;
     let end = text
         .iter()
-        .position(|&b| b == b'"' || b == b'\\' || b < 0x20 || b >= 0x80)?;
+        .position(|&b| b == b'"' || b == b'\\' || !(0x20..0x80).contains(&b))?;
     (text[end] == b'"').then(|| (&text[..end], &text[end + 1..]))
 }
 

@@ -19,12 +19,12 @@ use crate::subject::{Index, PatternId, overlaps};
 
 use super::ack::AckSubject;
 use super::config::ConsumerConfig;
-use super::consumer::{Consumer, Context, Shared, StreamFacts, Target};
 use super::create::{Action, CreateConsumerRequest};
 use super::deliver::Stopped;
 use super::event::{Event, EventKind};
 use super::info::{ConsumerInfo, PauseInfo};
 use super::saver::Saver;
+use super::single::{Consumer, Context, Shared, StreamFacts, Target};
 use super::state;
 use super::validate::{self, Allowed, REQUIRED_LEVEL};
 
@@ -60,6 +60,8 @@ pub struct Consumers {
     filters: Index,
     by_filter: Vec<Vec<u32>>,
     unfiltered: Vec<u32>,
+    /// Consumers whose filter changed while messages of the old one were pending.
+    refiltered: Vec<u32>,
     matched: Vec<PatternId>,
     /// Consumers with something to deliver.
     ready: VecDeque<u32>,
@@ -93,6 +95,7 @@ impl Consumers {
             filters: Index::with_seed(seed),
             by_filter: Vec::new(),
             unfiltered: Vec::new(),
+            refiltered: Vec::new(),
             matched: Vec::new(),
             ready: VecDeque::new(),
             held: Vec::new(),
@@ -164,8 +167,10 @@ impl Consumers {
             if action == Action::Update {
                 return Err(ErrorCode::ConsumerDoesNotExist.into());
             }
-            let count = i64::try_from(self.len()).unwrap_or(i64::MAX);
-            if max_consumers >= 0 && count >= max_consumers {
+            let consumers = self.slots.iter().flatten();
+            let count = consumers.filter(|other| !other.config.direct).count();
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            if max_consumers >= 0 && !config.direct && count >= max_consumers {
                 return Err(ErrorCode::MaximumConsumersLimit.into());
             }
             self.check_work_queue(&config, None)?;
@@ -344,8 +349,12 @@ impl Consumers {
             consumer.set_active(false, context.bus.now().mono_ns);
         }
         consumer.snapshot(context);
+        let outlives = consumer.state.pending.len() > 0 && !old.filters().eq(new.filters());
         self.remove_filters(slot, &old);
         self.add_filters(slot, &new);
+        if outlives && !self.refiltered.contains(&slot) {
+            self.refiltered.push(slot);
+        }
         self.make_ready(slot);
         self.touched(slot, context);
     }
@@ -364,6 +373,7 @@ impl Consumers {
             );
         }
         self.remove_filters(slot, &consumer.config);
+        self.refiltered.retain(|&other| other != slot);
         self.names.remove(&consumer.name);
         if let Some(saver) = consumer.saver.take() {
             let mut journal = saver.journal;
@@ -571,6 +581,10 @@ impl Consumers {
     /// Whether any consumer still needs this message: it was not delivered or not acknowledged.
     pub fn is_wanted(&mut self, sequence: u64, subject: &[u8]) -> bool {
         self.for_each_interested(subject, |consumer| consumer.wants(sequence, subject))
+            || self.refiltered.iter().any(|&slot| {
+                self.get(slot)
+                    .is_some_and(|consumer| consumer.wants(sequence, subject))
+            })
     }
 
     /// Asks the consumers whose filters match, until one says `true`.
@@ -621,14 +635,22 @@ impl Consumers {
         let unix_ns = context.bus.now().unix_ns;
         let mut shared = std::mem::take(&mut self.shared);
         let mut dirty = std::mem::take(&mut self.dirty);
-        self.for_each_interested(subject, |consumer| {
+        let mut remove = |consumer: &mut Consumer| {
             consumer.removed(&mut shared, sequence, subject, unix_ns);
             if consumer.is_dirty && !consumer.is_listed {
                 consumer.is_listed = true;
                 dirty.push(consumer.slot);
             }
             false
-        });
+        };
+        self.for_each_interested(subject, &mut remove);
+        for &slot in &self.refiltered {
+            if let Some(consumer) = self.slots[slot as usize].as_mut()
+                && !consumer.position.filter().matches(subject)
+            {
+                remove(consumer);
+            }
+        }
         self.shared = shared;
         self.dirty = dirty;
     }
@@ -772,25 +794,21 @@ impl Consumers {
         left
     }
 
+    /// Consumers whose journals are busy come back with their completions, those that may wait
+    /// with their deadline.
     fn save(&mut self, context: &mut Context<'_>) {
-        let mut at = 0;
-        while let Some(&slot) = self.dirty.get(at) {
-            let keep = match self.slots.get_mut(slot as usize) {
-                Some(Some(consumer)) => {
-                    let keep = consumer.save(&mut self.shared, context);
-                    consumer.is_dirty = keep;
-                    consumer.is_listed = keep;
-                    keep
-                }
-                _ => false,
-            };
-            if keep {
+        for at in 0..self.dirty.len() {
+            let slot = self.dirty[at];
+            if let Some(Some(consumer)) = self.slots.get_mut(slot as usize) {
+                consumer.save(&mut self.shared, context);
+                consumer.is_dirty = false;
                 self.touched(slot, context);
-                at += 1;
-            } else {
-                self.dirty.swap_remove(at);
+                if let Some(Some(consumer)) = self.slots.get_mut(slot as usize) {
+                    consumer.is_listed = false;
+                }
             }
         }
+        self.dirty.clear();
     }
 
     /// Opens the journal of a consumer of an earlier run, when the log is ready. The consumer

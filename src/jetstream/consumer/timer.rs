@@ -1,7 +1,7 @@
 //! Deadlines of a consumer: one at a time, the earliest of all.
 
-use super::consumer::{Consumer, Context, Shared, Target};
 use super::event::{Event, EventKind};
+use super::single::{Consumer, Context, Shared, Target};
 
 /// Nanoseconds until what can not happen now is looked at again.
 const RECHECK_NS: u64 = 1_000_000_000;
@@ -23,7 +23,10 @@ impl Consumer {
         {
             at = at.min(replay.ready_at);
         }
-        if let Some(saver) = &self.saver {
+        // Without it, the journal is looked after at the end of this turn.
+        if let Some(saver) = &self.saver
+            && !self.is_dirty
+        {
             at = at.min(saver.save_at());
         }
         at = at.min(self.unpin_at()).min(self.inactive_at());

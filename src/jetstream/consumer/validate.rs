@@ -517,8 +517,13 @@ pub fn is_same(a: &ConsumerConfig, b: &ConsumerConfig) -> bool {
         let mut c = c.clone();
         c.metadata
             .retain(|key, _| !key.starts_with(SERVER_METADATA));
-        c.pause_until = c.pause_until.filter(|t| !t.is_zero());
+        // It is changed by pause requests only.
+        c.pause_until = None;
         c
     };
     own(a) == own(b)
 }
+
+#[cfg(test)]
+#[path = "validate_tests.rs"]
+mod tests;
