@@ -96,13 +96,6 @@ impl Message {
             wake: self.wake,
         }
     }
-
-    fn is(&self, stored: &Stored<'_>) -> bool {
-        stored.unix_ns == self.unix_ns
-            && stored.subject == self.subject
-            && stored.header == self.header
-            && stored.payload == self.payload
-    }
 }
 
 /// What recovery told the stream.
@@ -397,11 +390,5 @@ pub fn config(sync: SyncPolicy, segment_bytes: u32, cache_bytes: usize) -> LogCo
         first_sequence: 0,
         segment_bytes,
         cache: BlockCache::new(cache_bytes),
-    }
-}
-
-impl Message {
-    pub fn matches(&self, stored: &Stored<'_>) -> bool {
-        self.is(stored)
     }
 }

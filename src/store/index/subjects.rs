@@ -25,6 +25,8 @@ pub(super) struct List {
     pub(super) last: u64,
     pub(super) count: u64,
     /// Ascending; those before the first one are at most [`ANCHOR_EVERY`].
+    // Boxed: most subjects have no anchors, and there are millions of them.
+    #[allow(clippy::box_collection)]
     anchors: Option<Box<VecDeque<Anchor>>>,
 }
 

@@ -93,7 +93,7 @@ fn check(index: &Index, model: &Model, last: u64, probe: u64) -> Result<(), Test
             behind.clone().count() as u64
         );
         prop_assert_eq!(index.next_of(state.id, probe), behind.clone().next());
-        let before = all.iter().copied().filter(|s| *s <= probe).next_back();
+        let before = all.iter().copied().rfind(|s| *s <= probe);
         prop_assert_eq!(index.previous_of(state.id, probe), before);
     }
     for patterns in FILTERS {
@@ -110,12 +110,12 @@ fn check(index: &Index, model: &Model, last: u64, probe: u64) -> Result<(), Test
         );
         prop_assert_eq!(
             index.last_matching(&filter, probe),
-            wanted().filter(|s| *s <= probe).last()
+            wanted().rfind(|s| *s <= probe)
         );
         let mut lasts: Vec<u64> = subjects
             .iter()
             .filter(|(subject, _)| passes(patterns, subject))
-            .filter_map(|(_, all)| all.iter().copied().filter(|s| *s <= probe).last())
+            .filter_map(|(_, all)| all.iter().copied().rfind(|s| *s <= probe))
             .collect();
         lasts.sort_unstable();
         prop_assert_eq!(index.last_per_subject(&filter, probe), lasts);
