@@ -7,6 +7,7 @@ use super::config::AckPolicy;
 use super::event::{Event, EventKind};
 use super::pending::Entry;
 use super::single::{Consumer, Context, Shared, Target};
+use super::state::Sequences;
 
 impl Consumer {
     /// Takes an acknowledgement.
@@ -24,9 +25,9 @@ impl Consumer {
             return;
         }
         match Verb::parse(payload) {
-            Verb::Ack => self.ack(shared, context, sequence),
+            Verb::Ack => self.ack(shared, context, subject),
             Verb::Next { body } => {
-                self.ack(shared, context, sequence);
+                self.ack(shared, context, subject);
                 self.pull(shared, context, reply, b"", body);
                 return;
             }
@@ -47,7 +48,8 @@ impl Consumer {
     }
 
     #[inline]
-    fn ack(&mut self, shared: &mut Shared, context: &mut Context<'_>, sequence: u64) {
+    fn ack(&mut self, shared: &mut Shared, context: &mut Context<'_>, subject: &AckSubject<'_>) {
+        let sequence = subject.stream_sequence;
         self.state.acked_at = context.bus.now().unix_ns;
         match self.config.ack_policy {
             AckPolicy::Explicit => {
@@ -65,30 +67,36 @@ impl Consumer {
                     shared.acknowledge(sequence, sequence);
                 }
             }
-            AckPolicy::All => self.ack_up_to(shared, context, sequence),
+            AckPolicy::All => {
+                let to = Sequences {
+                    consumer: subject.consumer_sequence,
+                    stream: sequence,
+                };
+                self.ack_up_to(shared, context, to);
+            }
             AckPolicy::None | AckPolicy::FlowControl => {}
         }
     }
 
-    /// Everything up to `sequence` is acknowledged.
+    /// Everything up to the delivery `to` is acknowledged.
     pub(super) fn ack_up_to(
         &mut self,
         shared: &mut Shared,
         context: &mut Context<'_>,
-        sequence: u64,
+        to: Sequences,
     ) {
-        if sequence <= self.state.floor.stream {
+        if to.stream <= self.state.floor.stream {
             return;
         }
         let mut last = None;
         let wants = shared.facts.wants_acknowledged;
-        self.state.acked_up_to(sequence, |entry| {
+        self.state.acked_up_to(to, |entry| {
             last = Some(*entry);
             if wants {
                 shared.acknowledge(entry.stream_sequence, entry.stream_sequence);
             }
         });
-        self.note(|changes| changes.acked_up_to(sequence));
+        self.note(|changes| changes.acked_up_to(to));
         if let Some(entry) = last
             && self.sample > 0
         {
@@ -224,11 +232,11 @@ impl Consumer {
             return;
         };
         let covers = push.flow.as_mut().and_then(|flow| flow.answered(subject));
-        if let Some(sequence) = covers
+        if let Some(to) = covers
             && self.is_acked_by_flow()
         {
             self.state.acked_at = context.bus.now().unix_ns;
-            self.ack_up_to(shared, context, sequence);
+            self.ack_up_to(shared, context, to);
         }
     }
 

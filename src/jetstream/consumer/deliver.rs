@@ -134,7 +134,7 @@ impl Consumer {
         let Target::Pull(queue) = &self.target else {
             return None;
         };
-        queue.iter().position(|request| {
+        let chosen = queue.iter().position(|request| {
             priority::may_serve(
                 self.config.priority_policy,
                 request,
@@ -142,7 +142,12 @@ impl Consumer {
                 pending,
                 ack_pending,
             )
-        })
+        });
+        if chosen.is_none() {
+            // What there is, is not for them.
+            self.end_no_wait(shared, context);
+        }
+        chosen
     }
 
     /// The message to deliver next. Messages that used up their deliveries are given up here,
@@ -171,6 +176,17 @@ impl Consumer {
             Some(sequence) if sequence <= context.log.durable() => Choice::New(sequence),
             Some(_) => Choice::NotDurable,
             None => Choice::End,
+        }
+    }
+
+    /// A message that may be delivered once only is given up as soon as it would be due again,
+    /// others when somebody would receive them (as nats-server 2.15.1).
+    pub(super) fn give_up_single(&mut self, shared: &mut Shared) {
+        if self.config.max_deliver != 1 {
+            return;
+        }
+        while let Some(entry) = self.state.pending.next_queued() {
+            self.give_up(shared, entry.stream_sequence, u64::from(entry.deliveries));
         }
     }
 
@@ -400,7 +416,7 @@ impl Consumer {
                     return;
                 };
                 if flow.sent(size) {
-                    let subject = flow.ask(context.bus.random(), self.state.delivered.stream);
+                    let subject = flow.ask(context.bus.random(), self.state.delivered);
                     status::plain(&mut shared.header, b"100 FlowControl Request");
                     let to = self.config.deliver_subject.as_bytes();
                     let _ = context.bus.publish(

@@ -1,5 +1,6 @@
 //! Push consumers: interest, flow control, heartbeats and rate.
 
+use super::state::Sequences;
 use super::text::push_u64;
 
 /// Bytes that may be on their way at most.
@@ -31,8 +32,8 @@ pub struct Flow {
     subject: Vec<u8>,
     prefix: usize,
     waits: bool,
-    /// The last message that the request under way covers.
-    covers: u64,
+    /// The last delivery that the request under way covers.
+    covers: Sequences,
 }
 
 impl Flow {
@@ -45,7 +46,7 @@ impl Flow {
             prefix: subject.len(),
             subject,
             waits: false,
-            covers: 0,
+            covers: Sequences::default(),
         }
     }
 
@@ -66,8 +67,8 @@ impl Flow {
         false
     }
 
-    /// The subject of a new request, which covers everything up to the stream sequence `last`.
-    pub fn ask(&mut self, random: u64, last: u64) -> &[u8] {
+    /// The subject of a new request, which covers everything up to the delivery `last`.
+    pub fn ask(&mut self, random: u64, last: Sequences) -> &[u8] {
         self.subject.truncate(self.prefix);
         push_u64(&mut self.subject, random >> 1);
         self.waits = true;
@@ -81,8 +82,8 @@ impl Flow {
         if self.waits { &self.subject } else { b"" }
     }
 
-    /// Takes an answer; tells up to which stream sequence it confirms.
-    pub fn answered(&mut self, subject: &[u8]) -> Option<u64> {
+    /// Takes an answer; tells up to which delivery it confirms.
+    pub fn answered(&mut self, subject: &[u8]) -> Option<Sequences> {
         if !self.waits || subject != self.subject {
             return None;
         }
@@ -149,19 +150,23 @@ mod tests {
         let mut flow = Flow::new("S", "C");
         assert!(!flow.sent(WINDOW_START / 2));
         assert!(flow.sent(1));
-        let subject = flow.ask(8, 17).to_vec();
+        let last = Sequences {
+            consumer: 3,
+            stream: 17,
+        };
+        let subject = flow.ask(8, last).to_vec();
         assert_eq!(subject, b"$JS.FC.S.C.4");
         assert_eq!(flow.stalled(), subject);
         assert!(!flow.sent(WINDOW_START / 2));
         assert!(flow.is_full());
         assert_eq!(flow.answered(b"$JS.FC.S.C.5"), None);
-        assert_eq!(flow.answered(&subject), Some(17));
+        assert_eq!(flow.answered(&subject), Some(last));
         assert_eq!(flow.answered(&subject), None);
         assert!(!flow.is_full());
         assert_eq!(flow.outstanding, WINDOW_START / 2);
         assert_eq!(flow.window, 2 * WINDOW_START);
         for _ in 0..10 {
-            let subject = flow.ask(2, 0).to_vec();
+            let subject = flow.ask(2, last).to_vec();
             flow.answered(&subject);
         }
         assert_eq!(flow.window, WINDOW_MAX);

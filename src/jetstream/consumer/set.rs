@@ -661,7 +661,8 @@ impl Consumers {
             let Some(consumer) = self.slots[slot as usize].as_mut() else {
                 continue;
             };
-            consumer.forget_removed(context.log);
+            let unix_ns = context.bus.now().unix_ns;
+            consumer.forget_removed(context.log, unix_ns);
             self.make_ready(slot);
             self.touched(slot, context);
         }
@@ -947,7 +948,8 @@ impl Consumers {
         saver.resumed();
         consumer.saver = Some(saver);
         // The log may have lost messages, or their removal may be known only there.
-        consumer.forget_removed(context.log);
+        let acked_at = consumer.state.acked_at;
+        consumer.forget_removed(context.log, acked_at);
         self.owners.insert(owner, slot);
         self.insert(context, slot, consumer);
     }

@@ -75,11 +75,21 @@ impl State {
         Some(entry)
     }
 
-    /// Everything up to a message was acknowledged; `left` hears of each that was pending.
-    pub fn acked_up_to(&mut self, stream_sequence: u64, left: impl FnMut(&Entry)) {
-        let stream_sequence = stream_sequence.min(self.delivered.stream);
-        self.pending.remove_up_to(stream_sequence, left);
-        self.raise_floor();
+    /// Everything up to the delivery `to` was acknowledged; `left` hears of each message that
+    /// was pending. The floor is the delivery itself, but below whatever is still pending.
+    pub fn acked_up_to(&mut self, to: Sequences, left: impl FnMut(&Entry)) {
+        let stream = to.stream.min(self.delivered.stream);
+        self.pending.remove_up_to(stream, left);
+        let next = self.pending.first().map(|entry| entry.consumer_sequence);
+        let highest = next.map_or(self.delivered.consumer, |next| next - 1);
+        let floor = Sequences {
+            consumer: to.consumer.min(highest),
+            stream,
+        };
+        if floor.stream > self.floor.stream {
+            self.floor.stream = floor.stream;
+            self.floor.consumer = self.floor.consumer.max(floor.consumer);
+        }
     }
 
     /// A pending message used up its deliveries. The floor stays where it is.
@@ -181,8 +191,9 @@ impl Changes {
         self.push(REDELIVERED, stream_sequence);
     }
 
-    pub fn acked_up_to(&mut self, stream_sequence: u64) {
-        self.push(ACKED_UP_TO, stream_sequence);
+    pub fn acked_up_to(&mut self, to: Sequences) {
+        self.push(ACKED_UP_TO, to.stream);
+        push_number(&mut self.bytes, to.consumer);
     }
 
     pub fn exhausted(&mut self, stream_sequence: u64) {
@@ -408,7 +419,13 @@ impl Saved {
                     }
                 }
                 REDELIVERED => self.state.redelivered(sequence, due_at),
-                ACKED_UP_TO => self.state.acked_up_to(sequence, |_| {}),
+                ACKED_UP_TO => {
+                    let to = Sequences {
+                        consumer: take_number(b)?,
+                        stream: sequence,
+                    };
+                    self.state.acked_up_to(to, |_| {});
+                }
                 EXHAUSTED => self.state.exhausted(sequence),
                 RESET => {
                     self.state.reset(sequence);

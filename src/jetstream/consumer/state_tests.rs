@@ -133,8 +133,13 @@ proptest! {
                 }
                 Step::AckUpTo(at) => {
                     if let Some(sequence) = pick(&state, at) {
-                        state.acked_up_to(sequence, |_| {});
-                        changes.acked_up_to(sequence);
+                        // Any number may come in a subject.
+                        let to = Sequences {
+                            consumer: at as u64 % 200,
+                            stream: sequence,
+                        };
+                        state.acked_up_to(to, |_| {});
+                        changes.acked_up_to(to);
                     }
                 }
                 Step::Exhaust(at) => {

@@ -64,6 +64,7 @@ impl Consumer {
         let now = context.bus.now();
         if self.state.pending.earliest() <= now.mono_ns {
             self.state.pending.expire(now.mono_ns);
+            self.give_up_single(shared);
             // Deadlines of messages that left meanwhile are dropped, too.
             self.state.pending.next_due();
         }

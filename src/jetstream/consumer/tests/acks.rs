@@ -186,6 +186,36 @@ fn deliveries_are_limited() {
     assert_eq!(world.numbers("a"), [2, 1, 0, 0, 0, 0, 0]);
 }
 
+/// With a single delivery nobody has to ask for it.
+#[test]
+fn a_single_delivery_is_given_up_when_its_time_is_over() {
+    let (mut world, _) = world(
+        r#"{"durable_name":"a","ack_policy":"explicit","ack_wait":300000000,"max_deliver":1}"#,
+        1,
+    );
+    world.pass(SECOND);
+    assert_eq!(
+        world.events(),
+        [EventKind::MaxDeliveries {
+            stream_sequence: 1,
+            deliveries: 1
+        }]
+    );
+    assert_eq!(world.numbers("a"), [1, 1, 0, 0, 0, 0, 0]);
+}
+
+/// The floor is the delivery that was acknowledged, although later ones went to messages before.
+#[test]
+fn the_floor_of_many_is_the_delivery_that_was_acknowledged() {
+    let (mut world, acks) = world(r#"{"durable_name":"a","ack_policy":"all"}"#, 6);
+    world.publish("s", "6");
+    world.ack(&acks[5], "-NAK", "");
+    world.pull("a", "2", "p");
+    assert_eq!(world.heard(), ["5", "6"]);
+    world.ack(&acks[5], "", "");
+    assert_eq!(world.numbers("a"), [8, 7, 6, 6, 1, 0, 0]);
+}
+
 #[test]
 fn acknowledgements_are_sampled() {
     let (mut world, acks) = world(

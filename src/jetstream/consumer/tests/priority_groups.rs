@@ -55,6 +55,13 @@ fn overflow_serves_when_much_waits() {
     assert!(world.heard().is_empty());
     world.pull("a", r#"{"batch":1,"expires":500000000,"group":"A"}"#, "m3");
     assert_eq!(world.heard(), ["1", "2"]);
+    world.publish("s", "3");
+    world.pull(
+        "a",
+        r#"{"no_wait":true,"group":"A","min_pending":100}"#,
+        "m4",
+    );
+    assert_eq!(world.heard(), ["m4 404 No Messages"]);
 }
 
 #[test]
