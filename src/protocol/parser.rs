@@ -63,8 +63,6 @@ impl Parser {
         self.next_in_general(input, limits)
     }
 
-    /// Never inlined: its frame would be set up for the hot path, too.
-    #[inline(never)]
     fn next_in_general<'p>(
         &'p mut self,
         input: &'p [u8],
