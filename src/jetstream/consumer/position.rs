@@ -186,11 +186,6 @@ impl Position {
         self.at_end = false;
     }
 
-    /// Whether there were messages to deliver when they were last counted.
-    pub fn has_pending(&self) -> bool {
-        self.pending > 0
-    }
-
     /// Messages that are still to be delivered for the first time.
     #[inline]
     pub fn pending(&mut self, log: &Log) -> u64 {

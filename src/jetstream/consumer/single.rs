@@ -268,7 +268,6 @@ impl Consumer {
 
     /// After a restart or a purge: messages that the log lost meanwhile are not pending any more.
     pub(super) fn forget_removed(&mut self, log: &Log, unix_ns: i64) {
-        let came = self.position.has_pending();
         let gone: Vec<u64> = self
             .state
             .pending
@@ -292,13 +291,7 @@ impl Consumer {
             self.state.pending.forget_exhausted(sequence);
         }
         self.position.recount();
-        // All it was to deliver is gone: it goes on with what comes next.
-        let nothing_left = came && self.state.pending.len() == 0 && self.position.pending(log) == 0;
-        let first = if nothing_left {
-            log.last_sequence() + 1
-        } else {
-            log.first_sequence()
-        };
+        let first = log.first_sequence();
         if self.position.next() < first {
             self.position.seek_forward(first);
             self.state.passed(first);

@@ -3,6 +3,8 @@
 use super::event::{Event, EventKind};
 use super::single::{Consumer, Context, Shared, Target};
 
+/// Nanoseconds that every consumer lives unused: the answer to its creation comes first.
+const INACTIVE_MIN_NS: u64 = 250_000_000;
 /// Nanoseconds until what can not happen now is looked at again.
 const RECHECK_NS: u64 = 1_000_000_000;
 
@@ -56,7 +58,8 @@ impl Consumer {
         if threshold == 0 || matches!(&self.target, Target::Push(push) if push.active) {
             return u64::MAX;
         }
-        self.idle_since.saturating_add(threshold)
+        self.idle_since
+            .saturating_add(threshold.max(INACTIVE_MIN_NS))
     }
 
     /// Acts on deadlines that have passed.
