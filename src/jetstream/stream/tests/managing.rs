@@ -90,7 +90,7 @@ fn what_is_denied_is_told() {
         .unwrap_err();
     assert_eq!(
         (error.code.number(), &*error.description),
-        (10057, "no message found")
+        (10043, "sequence 1 not found")
     );
     assert_eq!(free.notes.removed, [(1, "d".to_owned())]);
 }
