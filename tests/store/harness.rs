@@ -16,14 +16,25 @@ pub fn for_seeds(cases: u64, test: impl Fn(u64) + std::panic::RefUnwindSafe) {
         return;
     }
     let cases = number("STORE_CASES").unwrap_or(cases);
+    let mut failed = Vec::new();
     for seed in 0..cases {
-        let outcome = std::panic::catch_unwind(|| test(seed));
-        if let Err(panic) = outcome {
+        if std::panic::catch_unwind(|| test(seed)).is_err() {
             eprintln!("failed with STORE_SEED={seed}");
-            std::panic::resume_unwind(panic);
+            failed.push(seed);
+            // A few tell more than one.
+            if failed.len() == FAILURES_MAX {
+                break;
+            }
         }
     }
+    assert!(
+        failed.is_empty(),
+        "failed with STORE_SEED one of {failed:?}"
+    );
 }
+
+/// Failing seeds after which a test gives up.
+const FAILURES_MAX: usize = 5;
 
 /// Chance from a seed.
 pub struct Random(u64);

@@ -54,8 +54,10 @@ struct Writing {
 
 #[derive(Debug, Default)]
 pub(super) struct Checkpoint {
-    /// Number of the newest one that is there.
+    /// The highest number of one that is or was there.
     pub(super) newest: u32,
+    /// Numbers of those that go when another is complete.
+    pub(super) old: Vec<u32>,
     pub(super) size: u64,
     writing: Option<Box<Writing>>,
     /// Bytes of log written when the newest began.
@@ -210,8 +212,13 @@ impl FileLog {
         }
         let mut length = writing.waiting.len() - writing.waiting.len() % BLOCK;
         if let Part::Wait(mark) = writing.part {
-            if length == 0 && mark.0 > flushed {
-                return;
+            if mark.0 > flushed {
+                // The last block makes it complete, and so comes last.
+                let before_last = writing.waiting.len().saturating_sub(1);
+                length = before_last - before_last % BLOCK;
+                if length == 0 {
+                    return;
+                }
             }
             if length == 0 && writing.waiting.is_empty() {
                 writing.part = Part::SyncDir;
@@ -222,7 +229,6 @@ impl FileLog {
                 return;
             }
             if length == 0 {
-                // The last block makes it complete, and so comes last.
                 length = block_up(writing.waiting.len() as u64) as usize;
                 writing.waiting.resize(length, 0);
             }
@@ -281,8 +287,8 @@ impl FileLog {
                 self.checkpoint.log_bytes = writing.log_bytes;
                 self.checkpoint.size = written;
                 self.finish_checkpoint(disk);
-                if number > 1 {
-                    let path = self.path(&checkpoint_file(number - 1));
+                for old in std::mem::replace(&mut self.checkpoint.old, vec![number]) {
+                    let path = self.path(&checkpoint_file(old));
                     self.operations
                         .submit(super::Doing::Nothing, Op::Remove { path }, disk);
                 }

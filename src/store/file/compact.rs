@@ -423,7 +423,16 @@ impl FileLog {
                     copy(compaction, seed, identity, place, &message);
                 }
             }
-            Found::Damage(..) => compaction.damaged = true,
+            Found::Damage(bytes, sequence) => {
+                let place = Place {
+                    segment: key,
+                    offset: bytes.start as u32,
+                };
+                // What was erased is not copied, and not missed.
+                let dead = sequence
+                    .is_some_and(|sequence| index.get(sequence).is_none_or(|e| e.place != place));
+                compaction.damaged |= !dead;
+            }
             Found::Record(..) | Found::Frame(_) => {}
         });
         compaction.scan = scan;

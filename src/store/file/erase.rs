@@ -38,6 +38,12 @@ pub(super) struct Erasures {
     now: Option<(FileId, Step)>,
 }
 
+impl Erasures {
+    pub(super) fn is_active(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+}
+
 impl FileLog {
     /// Asks for a removed message to be overwritten.
     pub(in crate::store) fn note_erase(&mut self, entry: &Entry) {

@@ -289,12 +289,13 @@ impl FileLog {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.operations.doing.is_empty()
-            && (self.failure.is_some()
-                || !self.is_ready()
-                || (!self.has_changes()
-                    && !self.checkpoint.is_active()
-                    && self.compaction.is_none()))
+        let waits = self.is_ready()
+            && self.failure.is_none()
+            && (self.has_changes()
+                || self.checkpoint.is_active()
+                || self.compaction.is_some()
+                || self.erasures.is_active());
+        self.operations.doing.is_empty() && !waits
     }
 
     pub(super) fn disk_bytes(&self) -> u64 {
@@ -325,6 +326,7 @@ impl FileLog {
             segment.reader = segment::ReadHandle::Broken;
         }
         files.extend(self.checkpoint.file());
+        files.extend(self.recovery_files());
         files.extend(self.compaction.iter().flat_map(|c| c.files()));
         for file in files {
             self.operations

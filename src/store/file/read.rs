@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::FileLog;
-use super::record::{Record, read_record};
+use super::record::{Record, is_intact, parse_record, sequence_of};
 use super::segment::{ReadHandle, Segment, extent_of};
 use crate::store::cache::Window;
 use crate::store::disk::{BLOCK, Completed, Disk, Op, OpenMode, block_down, block_up};
@@ -95,36 +95,30 @@ impl FileLog {
             }
             Found::Open(_) | Found::Held => {}
         }
-        if self.message_at(&found, place, length, sequence).is_none() {
+        // In two steps, for what is handed out borrows from `self`.
+        let intact = self.bytes_at(&found, place, length).is_some_and(|bytes| {
+            is_intact(self.seed, bytes) && sequence_of(bytes) == Some(sequence)
+        });
+        if !intact {
             self.report_message(sequence, entry);
             return Fetch::Damaged;
         }
-        match self.message_at(&found, place, length, sequence) {
-            Some(stored) => Fetch::Message(stored),
-            None => Fetch::Damaged,
-        }
-    }
-
-    fn message_at(
-        &self,
-        found: &Found,
-        place: Place,
-        length: usize,
-        sequence: u64,
-    ) -> Option<Stored<'_>> {
-        let bytes = match found {
-            Found::Open(at) => self.writer.open.as_ref()?.buffer.get(*at..*at + length)?,
-            _ => self.reads.held.as_ref()?.1.from(place.offset, length)?,
-        };
-        match read_record(self.seed, &bytes[..length])? {
-            Record::Message(message) if message.sequence == sequence => Some(Stored {
+        match self.bytes_at(&found, place, length).and_then(parse_record) {
+            Some(Record::Message(message)) => Fetch::Message(Stored {
                 sequence,
                 unix_ns: message.unix_ns,
                 subject: message.subject,
                 header: message.header,
                 payload: message.payload,
             }),
-            _ => None,
+            _ => Fetch::Damaged,
+        }
+    }
+
+    fn bytes_at(&self, found: &Found, place: Place, length: usize) -> Option<&[u8]> {
+        match found {
+            Found::Open(at) => self.writer.open.as_ref()?.buffer.get(*at..*at + length),
+            _ => Some(&self.reads.held.as_ref()?.1.from(place.offset, length)?[..length]),
         }
     }
 

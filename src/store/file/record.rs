@@ -316,21 +316,43 @@ pub(super) fn extent(bytes: &[u8]) -> Option<Extent> {
     (length >= RECORD_HEAD && length <= bytes.len()).then_some(Extent { checksum, length })
 }
 
+/// Whether the record at the start of `bytes` is as it was written.
+pub(in crate::store) fn is_intact(seed: Seed, bytes: &[u8]) -> bool {
+    let mut reader = Reader::new(bytes);
+    let (Some(sum), Some(length)) = (reader.u32(), reader.u32()) else {
+        return false;
+    };
+    let length = length as usize;
+    length >= RECORD_HEAD
+        && bytes
+            .get(4..length)
+            .is_some_and(|covered| seed.checksum(covered) == sum)
+}
+
+/// The sequence in the head of a message's record.
+pub(super) fn sequence_of(bytes: &[u8]) -> Option<u64> {
+    Reader::new(bytes.get(8..16)?).u64()
+}
+
 /// Reads the record at the start of `bytes`; `None` if it is not intact.
 pub(in crate::store) fn read_record(seed: Seed, bytes: &[u8]) -> Option<Record<'_>> {
+    is_intact(seed, bytes)
+        .then(|| parse_record(bytes))
+        .flatten()
+}
+
+/// Reads an intact record.
+pub(super) fn parse_record(bytes: &[u8]) -> Option<Record<'_>> {
     let mut reader = Reader::new(bytes);
-    let sum = reader.u32()?;
+    reader.u32()?;
     let length = reader.u32()? as usize;
-    if length < RECORD_HEAD || seed.checksum(bytes.get(4..length)?) != sum {
-        return None;
-    }
     let sequence = reader.u64()?;
     let unix_ns = reader.i64()?;
     let header = reader.u32()? as usize;
     let subject = usize::from(reader.u16()?);
     let kind = reader.u8()?;
     let wake = reader.u8()?;
-    let mut body = Reader::new(&bytes[RECORD_HEAD..length]);
+    let mut body = Reader::new(bytes.get(RECORD_HEAD..length)?);
     match kind {
         MESSAGE => {
             let wake = match wake {

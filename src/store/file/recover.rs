@@ -1,6 +1,6 @@
 //! From files to an index: the newest checkpoint, and the log behind it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::image::Decoder;
 use super::record::{FIRST_FRAME, HeadRead, Record, SegmentHead};
@@ -40,6 +40,8 @@ struct Listed {
     /// Nothing in it was ever acknowledged.
     empty: bool,
     work: Work,
+    /// The last block as it should be, if a torn frame begins in it.
+    mended: Option<(u64, Aligned)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +159,7 @@ impl FileLog {
         junk.extend(old.iter().map(|(name, _)| name.file()));
         checkpoints.sort_unstable();
         self.checkpoint.newest = checkpoints.last().copied().unwrap_or(0);
+        self.checkpoint.old.clone_from(&checkpoints);
         self.next_number = segments
             .iter()
             .map(|s| s.0.last_number + 1)
@@ -174,6 +177,7 @@ impl FileLog {
                     head: None,
                     empty: false,
                     work: Work::Replay(FIRST_FRAME.into()),
+                    mended: None,
                 })
                 .collect();
         }
@@ -326,10 +330,21 @@ impl FileLog {
         let Phase::Recovering(recovery) = &mut self.phase else {
             return;
         };
+        let known: BTreeMap<Name, u32> = self
+            .segments
+            .iter()
+            .map(|(key, segment)| (segment.name, *key))
+            .collect();
+        // Those that are not there were dropped since the checkpoint, if the log says so.
+        for segment in self.segments.values_mut() {
+            segment.dropping = true;
+        }
         for listed in &mut recovery.listed {
-            let known = self.segments.iter().find(|(_, s)| s.name == listed.name);
-            if let Some((key, _)) = known {
+            if let Some(key) = known.get(&listed.name) {
                 listed.key = *key;
+                if let Some(segment) = self.segments.get_mut(key) {
+                    segment.dropping = false;
+                }
                 continue;
             }
             listed.key = self.next_key;
@@ -339,11 +354,6 @@ impl FileLog {
             if listed.work == Work::None {
                 listed.work = Work::Relocate;
             }
-        }
-        let present: Vec<u32> = recovery.listed.iter().map(|listed| listed.key).collect();
-        // Dropped since the checkpoint, if the log behind it says so.
-        for (key, segment) in &mut self.segments {
-            segment.dropping = !present.contains(key);
         }
         recovery.heads = (0..recovery.listed.len())
             .filter(|at| recovery.listed[*at].work != Work::None)
@@ -457,9 +467,7 @@ impl FileLog {
             };
             let head = listed.head;
             if let Some(segment) = self.segments.get_mut(&listed.key) {
-                if let Some(head) = head {
-                    segment.first_commit = head.first_commit;
-                }
+                segment.first_commit = head.map_or(recovery.expected, |h| h.first_commit);
                 segment.end = start as u32;
                 segment.written = segment.end;
             }
@@ -594,16 +602,15 @@ impl FileLog {
             }
             Progress::More(_) | Progress::End(_) => {
                 let end = scan.at;
+                let mended = mend(&scanning.data, scanning.data_at, end);
                 if let Some(segment) = self.segments.get_mut(&key) {
                     segment.end = end as u32;
                     segment.written = end as u32;
                     segment.sealed = true;
-                    if segment.first_commit == 0 {
-                        segment.first_commit = scan.expected;
-                    }
                 }
                 if let Some(recovery) = self.recovery() {
                     recovery.listed[at].empty |= end <= u64::from(FIRST_FRAME);
+                    recovery.listed[at].mended = mended.filter(|_| compacted_end.is_none());
                     if work != Work::Relocate {
                         recovery.expected = match compacted {
                             Some(head) => recovery.expected.max(head.last_commit + 1),
@@ -654,25 +661,8 @@ impl FileLog {
             return;
         };
         index.skip_to(self.config.first_sequence.saturating_sub(1));
-        for listed in &recovery.listed {
-            let segment = self.segments.get(&listed.key);
-            let damaged = segment.is_some_and(|segment| segment.damaged);
-            let end = segment.map_or(0, |segment| segment.end);
-            let Some(file) = listed.file else { continue };
-            let is_empty = listed.empty && !damaged && segment.is_some_and(|s| s.total == 0);
-            if is_empty && listed.work != Work::Relocate {
-                self.segments.remove(&listed.key);
-                let path = self.path(&listed.name.file());
-                self.operations
-                    .submit(super::Doing::Nothing, Op::Remove { path }, disk);
-            } else if !damaged && listed.length > block_up(end.into()) {
-                // Nothing behind the end was acknowledged.
-                let length = block_up(end.into());
-                self.operations
-                    .submit(super::Doing::Nothing, Op::Truncate { file, length }, disk);
-            }
-            self.operations
-                .submit(super::Doing::Nothing, Op::Close { file }, disk);
+        for listed in recovery.listed {
+            self.leave(listed, disk);
         }
         self.report_missing(index);
         self.segments.retain(|_, segment| !segment.dropping);
@@ -682,6 +672,54 @@ impl FileLog {
         // Long replays are not to be repeated.
         self.checkpoint.stale = !recovery.has_checkpoint && !self.segments.is_empty();
         self.reclaim.look = true;
+    }
+
+    /// Lets go of a file that was read: without what is behind its end, for none of that was
+    /// acknowledged, and without the file if there is nothing else.
+    fn leave(&mut self, listed: Listed, disk: &mut dyn Disk) {
+        let Some(file) = listed.file else { return };
+        let path = self.path(&listed.name.file());
+        let damaged = self.damage.iter().any(|damage| damage.path == path);
+        let mut end = 0;
+        let mut total = 0;
+        if let Some(segment) = self.segments.get_mut(&listed.key) {
+            segment.damaged = damaged;
+            end = segment.end;
+            total = segment.total;
+        }
+        if listed.empty && !damaged && total == 0 && listed.work != Work::Relocate {
+            self.segments.remove(&listed.key);
+            self.operations
+                .submit(super::Doing::Nothing, Op::Remove { path }, disk);
+        } else if !damaged {
+            if let Some((offset, buffer)) = listed.mended {
+                let write = Op::Write {
+                    file,
+                    offset,
+                    range: 0..buffer.len(),
+                    buffer,
+                    sync: true,
+                };
+                self.operations.submit(super::Doing::Nothing, write, disk);
+            }
+            let length = block_up(end.into());
+            if listed.length > length {
+                let cut = Op::Truncate { file, length };
+                self.operations.submit(super::Doing::Nothing, cut, disk);
+            }
+        }
+        self.operations
+            .submit(super::Doing::Nothing, Op::Close { file }, disk);
+    }
+
+    /// Files open for recovery.
+    pub(super) fn recovery_files(&self) -> Vec<FileId> {
+        let Phase::Recovering(recovery) = &self.phase else {
+            return Vec::new();
+        };
+        let loading = recovery.loading.iter().map(|loading| loading.file);
+        let listed = recovery.listed.iter().filter_map(|listed| listed.file);
+        loading.chain(listed).collect()
     }
 
     /// Messages whose segment is not there.
@@ -713,6 +751,21 @@ impl FileLog {
             }
         }
     }
+}
+
+/// The block that a log ends in, without what follows the end; `None` if nothing follows.
+fn mend(data: &[u8], data_at: u64, end: u64) -> Option<(u64, Aligned)> {
+    let block = block_down(end);
+    let from = usize::try_from(block.checked_sub(data_at)?).ok()?;
+    let used = (end - block) as usize;
+    let content = data.get(from..)?;
+    let content = &content[..content.len().min(BLOCK)];
+    if used == 0 || content.get(used..)?.iter().all(|byte| *byte == 0) {
+        return None;
+    }
+    let mut buffer = Aligned::new(BLOCK);
+    buffer[..used].copy_from_slice(&content[..used]);
+    Some((block, buffer))
 }
 
 /// Applies what a scan finds.
@@ -838,18 +891,25 @@ impl Applier<'_, '_> {
     }
 
     fn damage(&mut self, bytes: std::ops::Range<u64>, sequence: Option<u64>) {
-        let Some(segment) = self.log.segments.get_mut(&self.key) else {
+        let Some(segment) = self.log.segments.get(&self.key) else {
             return;
         };
-        let path = segment.name.file();
-        segment.damaged = true;
         let mut damage = Damage {
-            path: self.log.path(&path),
+            path: self.log.path(&segment.name.file()),
             bytes,
             first: self.index.last_sequence() + 1,
             last: if self.relocate { 0 } else { u64::MAX },
         };
-        if let Some(sequence) = sequence.filter(|sequence| *sequence >= damage.first) {
+        if let Some(sequence) = sequence {
+            let place = Place {
+                segment: self.key,
+                offset: damage.bytes.start as u32,
+            };
+            let known = self.index.get(sequence);
+            if sequence < damage.first && known.is_none_or(|known| known.place != place) {
+                // It was removed, and then erased.
+                return;
+            }
             (damage.first, damage.last) = (sequence, sequence);
             if !self.relocate {
                 self.index.skip_to(sequence);

@@ -10,6 +10,7 @@
 
 use super::record::{
     ALIGN, FRAME_HEAD, FrameHead, RECORD_HEAD, Record, Seed, extent, is_whole, read_record,
+    sequence_of,
 };
 
 use crate::store::disk::BLOCK;
@@ -149,7 +150,8 @@ impl Scan {
             match read_record(seed, &frame[at..at + record.length]) {
                 Some(record) => found(Found::Record(start, record)),
                 None => {
-                    let sequence = sequence_of(&frame[at..], head.last_sequence);
+                    let sequence = sequence_of(&frame[at..])
+                        .filter(|sequence| *sequence > 0 && *sequence <= head.last_sequence);
                     found(Found::Damage(start..start + record.length as u64, sequence));
                 }
             }
@@ -205,8 +207,10 @@ impl Scan {
             // The next segment goes on later than this one ends: what is between was acknowledged.
             let used = used_length(rest);
             salvage(Seed::of(limits.identity), &rest[..used], start, found);
-            self.at = start + used as u64;
-            self.expected = next;
+            if used > 0 {
+                self.at = start + used as u64;
+                self.expected = next;
+            }
             return Some(Progress::End(self.at));
         }
         let Some(length) = written_whole(rest, head, start, limits.identity) else {
@@ -221,12 +225,6 @@ impl Scan {
         }
         Some(Progress::End(self.at))
     }
-}
-
-/// The sequence in the head of a record that is not intact, if it may be.
-fn sequence_of(record: &[u8], last: u64) -> Option<u64> {
-    let sequence = super::bytes::Reader::new(record.get(8..16)?).u64()?;
-    (sequence > 0 && sequence <= last).then_some(sequence)
 }
 
 /// Bytes up to the last one that is not zero, aligned.

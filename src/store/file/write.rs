@@ -415,6 +415,8 @@ impl FileLog {
                 self.reclaim.look = true;
             }
         }
+        // What is removed may be the room that is missing.
+        self.writer.refused |= self.writer.is_full();
         if sequence < index.first_sequence() {
             self.writer.front_moved = true;
         } else {
@@ -837,11 +839,9 @@ impl FileLog {
         index: &mut Index,
         disk: &mut dyn Disk,
     ) {
-        let Some(active) = &self.writer.active else {
-            return;
-        };
-        let file = active.file;
-        let path = self.path(&active.name.file());
+        let file = self.writer.active.as_ref().map(|active| active.file);
+        let name = self.writer.active.as_ref().map(|active| active.name.file());
+        let path = self.path(&name.unwrap_or_default());
         self.writer.open = None;
         self.writer.flight = None;
         self.fail_write(path, error);
@@ -853,7 +853,9 @@ impl FileLog {
                 segment.subtract(&entry);
             }
         }
-        if let Some((segment, offset, bytes)) = acknowledged.filter(|(_, _, b)| !b.is_empty()) {
+        if let Some((segment, offset, bytes)) = acknowledged.filter(|(_, _, b)| !b.is_empty())
+            && let Some(file) = file
+        {
             let read = Op::Read {
                 file,
                 offset: u64::from(offset),
