@@ -271,7 +271,7 @@ impl Stream {
 
     /// Whether [`settle`](Self::settle) should be called again without an event.
     pub fn has_backlog(&self) -> bool {
-        self.interest_check.is_some()
+        self.interest_check.is_some() || self.followers.is_waiting_for_cores()
     }
 
     /// Acts on times that have passed.

@@ -99,6 +99,12 @@ pub struct Followers {
 }
 
 impl Followers {
+    /// Whether an inbox is not yet known to all cores, which no event tells.
+    pub fn is_waiting_for_cores(&self) -> bool {
+        let is_waiting = |followed: &Followed| matches!(followed.phase, Phase::Subscribed(_));
+        self.all.iter().any(is_waiting)
+    }
+
     /// When the next timer is due, in nanoseconds of the monotonic clock.
     pub fn next_deadline(&self) -> Option<u64> {
         self.all

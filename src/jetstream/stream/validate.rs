@@ -173,7 +173,8 @@ fn complete_times(config: &mut StreamConfig, around: &Surroundings<'_>) -> Resul
     if config.duplicate_window < 0 {
         return Err(invalid("duplicates window can not be negative"));
     }
-    if config.duplicate_window == 0 && config.mirror.is_none() {
+    let follows = config.mirror.is_some() || !config.sources.is_empty();
+    if config.duplicate_window == 0 && !follows {
         let server = around.settings.limits.duplicate_window_ns;
         let mut window = if server > 0 {
             server

@@ -61,7 +61,12 @@ impl Bench {
 #[test]
 fn consumers_are_asked_for_as_nats_server_does() {
     let mut bench = Bench::new(r#""name":"MI","mirror":{"name":"OR"}"#);
+    assert!(
+        bench.stream.has_backlog(),
+        "the inbox is not known everywhere"
+    );
     let asked = bench.asked();
+    assert!(!bench.stream.has_backlog());
     assert_eq!(asked.to, "$JS.API.CONSUMER.CREATE.OR");
     assert!(asked.reply.starts_with("$JSC.R."));
     assert_eq!(

@@ -3,6 +3,7 @@
 mod batches;
 mod fast_batches;
 mod following;
+mod following_cores;
 mod limits;
 mod managing;
 mod publishing;
