@@ -21,6 +21,21 @@ pub struct Closed {
     pub pending: usize,
 }
 
+/// A service of the server beside the core, as JetStream: part of every turn.
+pub trait Beside {
+    /// Its part of the turn. Returns whether the next must follow without an event.
+    fn turn(&mut self, core: &mut Core) -> bool;
+}
+
+/// No service.
+pub struct Nothing;
+
+impl Beside for Nothing {
+    fn turn(&mut self, _core: &mut Core) -> bool {
+        false
+    }
+}
+
 /// What a turn works on besides its core.
 pub struct Surroundings<'a> {
     pub now: u64,
@@ -31,6 +46,7 @@ pub struct Surroundings<'a> {
     pub sockets: &'a mut [Socket],
     pub mesh: &'a mut Mesh,
     pub closed: &'a mut Vec<Closed>,
+    pub beside: &'a mut dyn Beside,
 }
 
 /// A core of the simulated server.
@@ -133,6 +149,7 @@ impl Node {
             self.core.tick();
             worked = true;
         }
+        worked |= around.beside.turn(&mut self.core);
         self.core.finish_turn();
         worked |= self.core.has_backlog();
         self.flush(around);

@@ -12,7 +12,7 @@ use super::client::Client;
 use super::fault::FaultyStream;
 use super::history::History;
 use super::link::{Link, Mesh};
-use super::node::{Closed, Node, Surroundings};
+use super::node::{Closed, Node, Nothing, Surroundings};
 use super::plan::Plan;
 use super::rng::Rng;
 use super::socket::Socket;
@@ -237,6 +237,7 @@ impl World {
             sockets: &mut self.sockets,
             mesh: &mut self.mesh,
             closed: &mut self.closed,
+            beside: &mut Nothing,
         });
         self.note_closed()?;
         self.check_memory(node)?;
