@@ -2,6 +2,7 @@
 
 use super::JetStream;
 use super::advisory;
+use super::api::consumers::identity_header;
 use super::api::dispatch::OwnedRequest;
 use super::api::{Endpoint, response};
 use super::bus::Bus;
@@ -34,6 +35,7 @@ pub(super) enum What {
     Consumer {
         name: String,
         fresh: bool,
+        /// What the response says of the stream, if it does.
         identity: Option<String>,
     },
     /// The consumer is gone, with its journal of this number.
@@ -170,11 +172,11 @@ impl JetStream {
                 fresh,
                 identity,
             } => {
-                let body =
-                    self.consumer_body(bus, disk, held.slot, request.endpoint, &name, identity);
+                let body = self.consumer_body(bus, disk, held.slot, request.endpoint, &name);
                 let Some(body) = body else {
                     return;
                 };
+                let header = identity.map(|identity| identity_header(&identity));
                 if fresh {
                     let stream = request.stream();
                     let settings = &self.settings;
@@ -187,7 +189,7 @@ impl JetStream {
                         settings,
                     );
                 }
-                self.respond(bus, request, &body);
+                self.respond_with(bus, request, &header.unwrap_or_default(), &body);
             }
             What::ConsumerDeleted { .. } => {
                 self.respond(bus, request, &response::success(request.endpoint));

@@ -41,6 +41,18 @@ fn tighter(a: i64, b: i64) -> i64 {
     }
 }
 
+/// The header block that tells which stream it is.
+pub(in crate::jetstream) fn identity_header(identity: &str) -> Vec<u8> {
+    [
+        b"NATS/1.0\r\n",
+        IDENTITY_HEADER,
+        b": ",
+        identity.as_bytes(),
+        b"\r\n\r\n",
+    ]
+    .concat()
+}
+
 impl JetStream {
     pub(in crate::jetstream) fn consumer_create(
         &mut self,
@@ -65,7 +77,7 @@ impl JetStream {
         }
         let (slot, entry) = self.find(request)?;
         let incarnation = entry.incarnation;
-        let identity = self.check_identity(request, entry)?;
+        let identity = Self::check_identity(request, entry, asked.config.sourcing)?;
         asked.reconcile(names.stream, subject)?;
         let plan = self.plan(bus, request, entry, asked)?;
         let (entry, mut parts) = self
@@ -132,22 +144,21 @@ impl JetStream {
         Ok(Outcome::Elsewhere)
     }
 
-    /// Compares the stream that the client means with the one that is there.
+    /// What the answer to a sourcing consumer's creation says of the stream, as nats-server
+    /// does: another server sources from it, and must learn if it was made anew. The header
+    /// means nothing for other consumers.
     fn check_identity(
-        &self,
         request: &OwnedRequest,
         entry: &Entry,
+        sourcing: bool,
     ) -> Result<Option<String>, ApiError> {
-        let Some(meant) = headers::get(&request.header, IDENTITY_HEADER) else {
+        if !sourcing {
             return Ok(None);
-        };
+        }
         let identity = entry.stream.as_ref().map_or("", |stream| stream.identity());
+        let meant = headers::get(&request.header, IDENTITY_HEADER).unwrap_or_default();
         if !meant.is_empty() && meant != identity.as_bytes() {
-            let text = format!(
-                "expected {}, got {identity}",
-                String::from_utf8_lossy(meant)
-            );
-            return Err(ErrorCode::StreamIdentityMismatch.with(text));
+            return Err(ErrorCode::StreamIdentityMismatch.with(identity));
         }
         Ok(Some(identity.to_owned()))
     }
@@ -199,9 +210,7 @@ impl JetStream {
         slot: u32,
         endpoint: Endpoint,
         name: &str,
-        identity: Option<String>,
     ) -> Option<Vec<u8>> {
-        let _ = identity;
         let info = self.shown_consumer(bus, disk, slot, name)?;
         let mut body = response::Body::new(endpoint);
         body.fields(&info);
@@ -403,7 +412,15 @@ impl JetStream {
             .ok_or(ErrorCode::ConsumerNotFound)?;
         let mut body = response::Body::new(request.endpoint);
         body.fields(&info).field("reset_seq", &reset);
-        Ok(Outcome::Answer(body.finish()))
+        // The value is not compared.
+        let header = headers::get(&request.header, IDENTITY_HEADER).map(|_| {
+            let stream = self.entries[slot as usize]
+                .as_ref()
+                .and_then(|entry| entry.stream.as_ref());
+            identity_header(stream.map_or("", |stream| stream.identity()))
+        });
+        self.respond_with(bus, request, &header.unwrap_or_default(), &body.finish());
+        Ok(Outcome::Elsewhere)
     }
 
     pub(in crate::jetstream) fn consumer_unpin(

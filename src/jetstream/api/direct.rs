@@ -140,10 +140,12 @@ fn prepare(
     let mut request = MessageGetRequest::default();
     json::decode(&mut request, message.payload, "JSApiMsgGetRequest", false)
         .map_err(|_| MALFORMED_REQUEST)?;
+    let has_multi = !request.multi_last.is_empty();
     let get = |source| {
         Ok(DirectGet {
             reply: message.reply.to_vec(),
-            no_header: request.no_hdr,
+            // nats-server writes the headers of the last messages of many all the same.
+            no_header: request.no_hdr && !has_multi,
             source,
         })
     };
@@ -159,7 +161,6 @@ fn prepare(
     }
     let has_last = !request.last_by_subj.is_empty();
     let has_next = !request.next_by_subj.is_empty();
-    let has_multi = !request.multi_last.is_empty();
     if request.seq == 0 && !has_last && !has_next && !has_multi && request.start_time.is_none() {
         return Err(EMPTY_REQUEST);
     }

@@ -232,8 +232,23 @@ impl JetStream {
         request: &OwnedRequest,
         body: &[u8],
     ) {
+        self.respond_with(bus, request, b"", body);
+    }
+
+    /// Sends a response with a header block.
+    pub(in crate::jetstream) fn respond_with(
+        &self,
+        bus: &mut dyn Bus,
+        request: &OwnedRequest,
+        header: &[u8],
+        body: &[u8],
+    ) {
         if !request.reply.is_empty() {
-            let _ = bus.publish(request.account, &Outgoing::plain(&request.reply, body));
+            let message = Outgoing {
+                header,
+                ..Outgoing::plain(&request.reply, body)
+            };
+            let _ = bus.publish(request.account, &message);
         }
         self.audit(bus, request, body);
     }

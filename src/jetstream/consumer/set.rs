@@ -26,7 +26,7 @@ use super::info::{ConsumerInfo, PauseInfo};
 use super::saver::Saver;
 use super::single::{Consumer, Context, Shared, StreamFacts, Target};
 use super::state;
-use super::validate::{self, Allowed, REQUIRED_LEVEL};
+use super::validate::{self, Allowed, DEFAULT_INACTIVE_THRESHOLD, REQUIRED_LEVEL};
 
 /// Messages that one consumer delivers before the others have their turn.
 const CONSUMER_BUDGET: u32 = 64;
@@ -155,6 +155,7 @@ impl Consumers {
             pedantic,
             ..
         } = request;
+        let names_threshold = config.inactive_threshold != 0 || allowed.inactive_threshold > 0;
         validate::prepare(&mut config, allowed, pedantic)?;
         config
             .metadata
@@ -180,6 +181,13 @@ impl Consumers {
             };
             return Ok(Plan::Create(name, Box::new(config)));
         };
+        if !names_threshold {
+            // As nats-server: the default comes with what the consumer was, not what it becomes,
+            // and only in the place of another threshold.
+            let old = &consumer.config;
+            let keeps = old.inactive_threshold != 0 && !old.is_durable();
+            config.inactive_threshold = if keeps { DEFAULT_INACTIVE_THRESHOLD } else { 0 };
+        }
         if validate::is_same(&consumer.config, &config) {
             return Ok(Plan::Keep(consumer.slot));
         }
@@ -420,7 +428,9 @@ impl Consumers {
                 },
             });
         }
-        let level = consumer.config.required_level().max(1).to_string();
+        // A pause needs level 1 even if it is over already; its end needs none.
+        let pauses = u32::from(consumer.config.pause_until.is_some());
+        let level = consumer.config.required_level().max(pauses).to_string();
         consumer
             .config
             .metadata
