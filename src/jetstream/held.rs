@@ -6,6 +6,7 @@ use super::api::consumers::identity_header;
 use super::api::dispatch::OwnedRequest;
 use super::api::{Endpoint, response};
 use super::bus::Bus;
+use super::consumer::ConsumerInfo;
 use super::entry::Phase;
 use super::error::ErrorCode;
 use super::node::META_CORE;
@@ -31,10 +32,11 @@ pub(super) enum What {
     Updated,
     /// The stream is gone.
     Deleted,
-    /// The consumer is made or changed; `fresh` if it was not there before.
+    /// The consumer is made or changed.
     Consumer {
         name: String,
-        fresh: bool,
+        /// As it was made; `None` if it was there before.
+        initial: Option<Box<ConsumerInfo>>,
         /// What the response says of the stream, if it does.
         identity: Option<String>,
     },
@@ -169,10 +171,12 @@ impl JetStream {
             }
             What::Consumer {
                 name,
-                fresh,
+                initial,
                 identity,
             } => {
-                let body = self.consumer_body(bus, disk, held.slot, request.endpoint, &name);
+                let fresh = initial.is_some();
+                let body =
+                    self.consumer_body(bus, disk, held.slot, request.endpoint, &name, initial);
                 let Some(body) = body else {
                     return;
                 };

@@ -488,7 +488,9 @@ impl JetStream {
 
     /// Begins an orderly end: what is known without reading the logs is written down.
     pub fn stop(&mut self, bus: &mut dyn Bus, disk: &mut dyn Disk) {
-        self.stopping = true;
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
         for slot in 0..self.entries.len() as u32 {
             if let Some((entry, mut parts)) = self.split(slot, bus, disk) {
                 entry.stop(&mut parts);

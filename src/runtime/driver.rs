@@ -451,14 +451,19 @@ impl Driver {
             && (0..self.to.len()).all(|to| self.core.outbox(CoreId(to as u8)).is_empty())
     }
 
-    /// Ends the loop once all connections are gone.
-    pub fn stop(&mut self) {
-        self.stop_listening();
+    /// Lets the services write down what they have, and tell those that wait for them.
+    pub fn stop_services(&mut self) {
         // Sent before this call, and perhaps after the turn looked.
         self.receive_from_cores();
         if let Some(persistence) = &mut self.persistence {
             persistence.stop(&mut self.core);
         }
+    }
+
+    /// Ends the loop once all connections are gone.
+    pub fn stop(&mut self) {
+        self.stop_listening();
+        self.stop_services();
         self.core.shut_down();
         self.stopping = true;
     }

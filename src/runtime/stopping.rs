@@ -1,8 +1,9 @@
 //! The order in which the cores stop.
 //!
 //! What a core accepted may still be on its way to a subscriber of another core.
-//! So first all of them stop to read; then what is between them arrives; only
-//! then are connections closed, each after what waits for it.
+//! So first all of them stop to read; then what is between them arrives. The
+//! services tell clients of other cores too that they end, which arrives next;
+//! only then are connections closed, each after what waits for it.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,12 @@ pub fn stop(cores: &[CoreHandle]) {
         .all(|core| core.ask(Driver::stop_reading).is_some());
     if reading_stopped {
         settle(cores);
+        let services_stopped = cores
+            .iter()
+            .all(|core| core.ask(Driver::stop_services).is_some());
+        if services_stopped {
+            settle(cores);
+        }
     }
     for core in cores {
         core.call(Box::new(Driver::stop));

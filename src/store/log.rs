@@ -10,7 +10,7 @@ use super::index::{Entry, Index, TEXT_MAX};
 use super::memory::Memory;
 use super::message::{
     AppendError, Damage, Fetch, LogFailure, LogState, MessageMeta, NewMessage, Removal, Removed,
-    Replay, SubjectState, WakeKind,
+    Replay, SubjectState, WakeKind, accounted, accounted_in_memory,
 };
 
 /// Bytes that may wait for the disk before [`AppendError::Busy`].
@@ -136,6 +136,15 @@ impl Log {
         }
     }
 
+    /// Bytes that nats-server counts for a message in a log of this storage. Its limits and what
+    /// it tells of a stream are in these bytes.
+    pub fn accounted(&self, subject: usize, header: usize, payload: usize) -> u64 {
+        match &self.body {
+            Body::Memory(_) => accounted_in_memory(subject, header, payload),
+            Body::File(_) => accounted(subject, header, payload),
+        }
+    }
+
     /// Adds a message and returns its sequence. It is not durable yet.
     ///
     /// # Errors
@@ -160,7 +169,7 @@ impl Log {
         let place = memory.append(sequence, message);
         let has_header = !message.header.is_empty();
         let has_wake = message.wake.is_some();
-        let entry = Entry::new(message.unix_ns, place, text, has_header, has_wake);
+        let entry = Entry::new(message.unix_ns, place, text, has_header, has_wake).in_memory();
         if self
             .index
             .push(sequence, message.subject, entry, message.wake)

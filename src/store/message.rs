@@ -72,7 +72,7 @@ pub enum Fetch<'a> {
 pub struct MessageMeta {
     /// Valid while the subject has a message.
     pub subject: u32,
-    /// Bytes as nats-server's file store counts them, see [`accounted`].
+    /// Bytes as nats-server counts them, see [`Log::accounted`](super::Log::accounted).
     pub size: u64,
     pub unix_ns: i64,
     pub has_wake: bool,
@@ -109,7 +109,7 @@ pub struct SubjectState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogState {
     pub messages: u64,
-    /// Sum of [`accounted`].
+    /// Sum of what [`Log::accounted`](super::Log::accounted) says of each.
     pub bytes: u64,
     /// Of the first message; one behind the last sequence if there is none. 1 in a new log.
     pub first_sequence: u64,
@@ -129,6 +129,12 @@ pub struct LogState {
 pub const fn accounted(subject: usize, header: usize, payload: usize) -> u64 {
     let header = if header == 0 { 0 } else { header as u64 + 4 };
     30 + subject as u64 + header + payload as u64
+}
+
+/// Bytes that nats-server's memory store counts for a message: 16, its subject, header and payload
+/// (read off nats-server 2.15.1).
+pub const fn accounted_in_memory(subject: usize, header: usize, payload: usize) -> u64 {
+    16 + subject as u64 + header as u64 + payload as u64
 }
 
 /// Why [`Log::append`](super::Log::append) refused; nothing was appended.

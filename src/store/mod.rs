@@ -38,7 +38,7 @@ pub use self::log::{
 };
 pub use self::message::{
     AppendError, Damage, Fetch, LogFailure, LogState, MessageMeta, NewMessage, Removal, Removed,
-    Replay, Stored, SubjectState, WakeKind, accounted,
+    Replay, Stored, SubjectState, WakeKind, accounted, accounted_in_memory,
 };
 
 /// Default size of a segment file, in bytes.

@@ -420,9 +420,9 @@ impl World {
         let inbox = self.inbox(connection, Request::Publish(at));
         let message = self.model.published[at].clone();
         let line = format!("{} _I.{connection}.{inbox}", message.subject);
-        let header = message
-            .id
-            .map_or_else(String::new, |id| format!("NATS/1.0\r\nNats-Msg-Id: {id}\r\n\r\n"));
+        let header = message.id.map_or_else(String::new, |id| {
+            format!("NATS/1.0\r\nNats-Msg-Id: {id}\r\n\r\n")
+        });
         self.send(connection, &line, Some((&header, &message.payload)));
     }
 
@@ -565,7 +565,10 @@ impl World {
         if message.stream != stream || message.subject != subject {
             return Err(format!("message {at} delivered on {subject}"));
         }
-        if message.ack_confirmed.is_some_and(|confirmed| confirmed <= sent) {
+        if message
+            .ack_confirmed
+            .is_some_and(|confirmed| confirmed <= sent)
+        {
             return Err(format!(
                 "message {at} ({sequence}) was acknowledged and is delivered again: {reply}"
             ));

@@ -83,7 +83,7 @@ impl JetStream {
         let (entry, mut parts) = self
             .split(slot, bus, disk)
             .ok_or(ErrorCode::StreamNotFound)?;
-        let (name, fresh) = match plan {
+        let (name, initial) = match plan {
             Plan::Create(name, config) => {
                 let in_memory = config.mem_storage
                     || entry
@@ -104,7 +104,11 @@ impl JetStream {
                     consumers.create(cx, created, *config, journal)
                 });
                 parts.usage.accounts.own_mut(request.account).consumers += 1;
-                (name, true)
+                let initial = entry.with_consumers(&mut parts, |consumers, cx| {
+                    let slot = consumers.find(&name)?;
+                    consumers.info(cx, slot)
+                });
+                (name, initial.flatten())
             }
             Plan::Update(consumer, config) => {
                 let name = entry
@@ -118,7 +122,7 @@ impl JetStream {
                 if let Some(stream) = &mut entry.stream {
                     stream.consumers_changed();
                 }
-                (name, false)
+                (name, None)
             }
             Plan::Keep(consumer) => {
                 let name = entry
@@ -126,7 +130,7 @@ impl JetStream {
                     .get(consumer)
                     .map(|consumer| consumer.name().to_owned())
                     .unwrap_or_default();
-                (name, false)
+                (name, None)
             }
         };
         self.touch(slot);
@@ -137,7 +141,7 @@ impl JetStream {
             barrier: None,
             what: What::Consumer {
                 name,
-                fresh,
+                initial: initial.map(Box::new),
                 identity,
             },
         });
@@ -210,8 +214,18 @@ impl JetStream {
         slot: u32,
         endpoint: Endpoint,
         name: &str,
+        initial: Option<Box<ConsumerInfo>>,
     ) -> Option<Vec<u8>> {
-        let info = self.shown_consumer(bus, disk, slot, name)?;
+        let mut info = self.shown_consumer(bus, disk, slot, name)?;
+        if let Some(initial) = initial {
+            // Clients count down what was pending when the consumer was made.
+            info = ConsumerInfo {
+                config: info.config,
+                push_bound: info.push_bound,
+                ts: info.ts,
+                ..*initial
+            };
+        }
         let mut body = response::Body::new(endpoint);
         body.fields(&info);
         Some(body.finish())
@@ -314,7 +328,7 @@ impl JetStream {
         disk: &mut dyn Disk,
         request: &OwnedRequest,
     ) -> Handled {
-        if !request.payload.is_empty() {
+        if !request::is_empty(&request.payload) {
             return Err(ErrorCode::NotEmptyRequest.into());
         }
         let (slot, _) = self.find_consumer(request)?;
@@ -332,7 +346,7 @@ impl JetStream {
         disk: &mut dyn Disk,
         request: &OwnedRequest,
     ) -> Handled {
-        if !request.payload.is_empty() {
+        if !request::is_empty(&request.payload) {
             return Err(ErrorCode::NotEmptyRequest.into());
         }
         let (slot, _) = self.find_consumer(request)?;

@@ -41,6 +41,28 @@ pub fn parse_whole<T: Decode + Default>(
     Ok(request)
 }
 
+/// Whether a body says nothing: there is none, or it is an object without fields.
+pub fn is_empty(body: &[u8]) -> bool {
+    let trim = |text: &mut &[u8]| {
+        while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = *text {
+            *text = rest;
+        }
+    };
+    if body.is_empty() {
+        return true;
+    }
+    let mut rest = body;
+    for brace in [b'{', b'}'] {
+        trim(&mut rest);
+        match rest.split_first() {
+            Some((&first, behind)) if first == brace => rest = behind,
+            _ => return false,
+        }
+    }
+    trim(&mut rest);
+    rest.is_empty()
+}
+
 /// What Go says about a body that ends too early.
 pub const UNEXPECTED_END: &str = "unexpected end of JSON input";
 
@@ -189,3 +211,30 @@ json_object!(SnapshotRequest, "server.JSApiStreamSnapshotRequest", {
     "window_size" => window_size with json::int,
     "jsck" => jsck,
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asked of nats-server 2.15.1.
+    #[test]
+    fn an_object_without_fields_says_nothing() {
+        for empty in ["", "{}", " {}", "{ }\n", "\t{\r\n} "] {
+            assert!(is_empty(empty.as_bytes()), "{empty:?}");
+        }
+        for full in [
+            " ",
+            "\n",
+            "null",
+            "[]",
+            "x",
+            "\"\"",
+            "{}x",
+            "{",
+            "}",
+            "{\"a\":1}",
+        ] {
+            assert!(!is_empty(full.as_bytes()), "{full:?}");
+        }
+    }
+}

@@ -412,7 +412,7 @@ impl JetStream {
         disk: &mut dyn Disk,
         request: &OwnedRequest,
     ) -> Handled {
-        if !request.payload.is_empty() {
+        if !request::is_empty(&request.payload) {
             return Err(ErrorCode::NotEmptyRequest.into());
         }
         if let Some(meta) = &mut self.meta {

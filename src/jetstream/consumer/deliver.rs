@@ -401,7 +401,9 @@ impl Consumer {
                 }
                 let (left, bytes_left) = (waiting.left, waiting.bytes_left);
                 // A request that got exactly its bytes ends without a word, as on nats-server.
-                if left == 0 || bytes_left == Some(0) {
+                if left == 0 && bytes_left.is_some_and(|left| left > 0) {
+                    end_request(shared, context, queue, request, b"409 Batch Completed");
+                } else if left == 0 || bytes_left == Some(0) {
                     queue.remove(request);
                 } else {
                     queue.rotate(request);

@@ -212,8 +212,9 @@ impl Consumer {
                 end_request(shared, context, queue, at, b"408 Request Timeout");
                 continue;
             }
-            if request.no_wait && request.expires_at == NEVER && (paused || pending > 0) {
-                // It was held up; nobody waits for it to end.
+            let ends = request.was_delivered || request.expires_at == NEVER;
+            if request.no_wait && ends && (paused || pending > 0) {
+                // It was held up, be it by acknowledgements; nobody waits for it to end.
                 Self::send_status(shared, context.bus, &request.reply, b"404 No Messages");
                 queue.remove(at);
                 continue;

@@ -20,7 +20,7 @@ use crate::subject::{Index, PatternId, overlaps};
 use super::ack::AckSubject;
 use super::config::ConsumerConfig;
 use super::create::{Action, CreateConsumerRequest};
-use super::deliver::Stopped;
+use super::deliver::{Stopped, end_request};
 use super::event::{Event, EventKind};
 use super::info::{ConsumerInfo, PauseInfo};
 use super::saver::Saver;
@@ -971,7 +971,11 @@ impl Consumers {
             let Some(consumer) = self.slots[slot as usize].as_mut() else {
                 continue;
             };
-            consumer.say_goodbye(&mut self.shared, context.bus, b"409 Server Shutdown");
+            if let Target::Pull(queue) = &mut consumer.target {
+                while !queue.is_empty() {
+                    end_request(&mut self.shared, context, queue, 0, b"409 Server Shutdown");
+                }
+            }
             if let Some(saver) = &mut consumer.saver {
                 let now = context.bus.now().mono_ns;
                 saver.save(true, now, context.disk);

@@ -12,7 +12,7 @@ use super::limits::Record;
 use super::source_header::SourceHeader;
 use crate::jetstream::bus::{Incoming, Outgoing};
 use crate::protocol::headers as blocks;
-use crate::store::{Fetch, Removal, accounted};
+use crate::store::{Fetch, Removal};
 use crate::subject::matches;
 
 /// Values of the origins of a counter: stream, subject, value.
@@ -183,7 +183,7 @@ impl Stream {
     }
 
     fn take(&mut self, cx: &mut Context<'_>, record: &Record<'_>) -> Result<(), Refused> {
-        let size = accounted(
+        let size = self.log.accounted(
             record.subject.len(),
             record.header.len(),
             record.payload.len(),

@@ -4,10 +4,12 @@ use super::Stream;
 use super::context::Context;
 use super::duration::TimeToLive;
 use super::headers::PublishHeaders;
+use super::manage::Purge;
 use super::publish::Rollup;
 use super::schedule::earlier;
 use crate::jetstream::error::{ApiError, ErrorCode};
-use crate::store::{AppendError, NewMessage, Removal, Removed, accounted};
+use crate::store::{AppendError, NewMessage, Removal, Removed};
+use crate::subject::is_literal;
 
 /// A message to store.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +50,7 @@ impl Stream {
             payload: record.payload,
             wake,
         })?;
-        let size = accounted(
+        let size = self.log.accounted(
             record.subject.len(),
             record.header.len(),
             record.payload.len(),
@@ -64,7 +66,7 @@ impl Stream {
             republisher.publish(cx.bus, self.account, record, sequence, previous);
         }
         match record.rollup {
-            Some(Rollup::Subject) => self.keep_last(cx, record.subject, 1),
+            Some(Rollup::Subject) => self.roll_up(cx, record.subject),
             Some(Rollup::All) => self.remove_below(cx, sequence),
             None => {}
         }
@@ -138,6 +140,22 @@ impl Stream {
             if state.count <= keep || self.remove(cx, state.first, Removal::Keep).is_none() {
                 break;
             }
+        }
+    }
+
+    /// Removes what a message on this subject rolls up. As on nats-server, a message that was
+    /// published on a subject with wildcards rolls up all that they match.
+    fn roll_up(&mut self, cx: &mut Context<'_>, subject: &[u8]) {
+        match std::str::from_utf8(subject) {
+            Ok(filter) if !is_literal(subject) => self.purge_filtered(
+                cx,
+                &Purge {
+                    sequence: 0,
+                    keep: 1,
+                    filter: filter.to_owned(),
+                },
+            ),
+            _ => self.keep_last(cx, subject, 1),
         }
     }
 

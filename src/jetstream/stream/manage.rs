@@ -78,7 +78,7 @@ impl Stream {
         first
     }
 
-    fn purge_filtered(&mut self, cx: &mut Context<'_>, purge: &Purge) {
+    pub(super) fn purge_filtered(&mut self, cx: &mut Context<'_>, purge: &Purge) {
         let filter = Filter::new(&[purge.filter.as_bytes()]);
         let mut left = match purge.keep {
             0 => u64::MAX,

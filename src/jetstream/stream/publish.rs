@@ -15,7 +15,7 @@ use crate::jetstream::error::{ApiError, ErrorCode};
 use crate::protocol::headers as blocks;
 use crate::protocol::number::push_decimal;
 use crate::protocol::quote::push_quoted;
-use crate::store::{AppendError, Fetch, Filter, accounted};
+use crate::store::{AppendError, Fetch, Filter};
 use crate::subject::is_literal;
 
 /// Largest header block, in bytes (10097).
@@ -484,7 +484,7 @@ impl Stream {
         cx: &mut Context<'_>,
         record: &Record<'_>,
     ) -> Result<u64, ApiError> {
-        let size = accounted(
+        let size = self.log.accounted(
             record.subject.len(),
             record.header.len(),
             record.payload.len(),

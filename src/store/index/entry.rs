@@ -1,5 +1,7 @@
 //! One message in the index: 32 bytes.
 
+use crate::store::message::accounted_in_memory;
+
 /// Where a message's record is: a segment of the log and a byte offset in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -28,8 +30,10 @@ const HAS_HEADER: u32 = 1 << 31;
 const HAS_WAKE: u32 = 1 << 30;
 /// The record on disk has a wake, which stays there when the wake itself is gone.
 const HAS_STORED_WAKE: u32 = 1 << 29;
+/// The message is in a memory log, which counts fewer bytes for it.
+const IN_MEMORY: u32 = 1 << 28;
 /// The largest message the index can describe: subject, header and payload together, in bytes.
-pub const TEXT_MAX: usize = HAS_STORED_WAKE as usize - 1;
+pub const TEXT_MAX: usize = IN_MEMORY as usize - 1;
 
 impl Entry {
     /// `text` is the number of bytes of subject, header and payload, at most [`TEXT_MAX`].
@@ -81,8 +85,18 @@ impl Entry {
         }
     }
 
-    /// Bytes as [`accounted`](crate::store::accounted) counts them.
+    /// As a message of a memory log.
+    pub fn in_memory(mut self) -> Self {
+        self.size_and_flags |= IN_MEMORY;
+        self
+    }
+
+    /// Bytes as [`accounted`](crate::store::accounted) counts them, or as
+    /// [`accounted_in_memory`](crate::store::accounted_in_memory).
     pub fn accounted(&self) -> u64 {
+        if self.size_and_flags & IN_MEMORY != 0 {
+            return accounted_in_memory(self.text(), 0, 0);
+        }
         30 + self.text() as u64 + if self.has_header() { 4 } else { 0 }
     }
 
