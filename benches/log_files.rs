@@ -170,7 +170,9 @@ fn main() {
     let mut log = Log::create(1, config(), &mut files);
     files.drive(&mut log);
 
-    let subjects: Vec<String> = (0..SUBJECTS).map(|n| format!("orders.{}.{n}", n % 97)).collect();
+    let subjects: Vec<String> = (0..SUBJECTS)
+        .map(|n| format!("orders.{}.{n}", n % 97))
+        .collect();
     let payload = [7; PAYLOAD];
     let start = Instant::now();
     let mut count = 0u64;
