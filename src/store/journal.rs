@@ -646,9 +646,10 @@ fn decode(data: &[u8], identity: u64) -> Found {
             .iter()
             .rposition(|byte| *byte != 0)
             .map_or(0, |at| at + 1);
-        let like_ours = rest
-            .get(8..16)
-            .is_some_and(|id| id == identity.to_le_bytes());
+        let like_ours = rest.starts_with(&MAGIC.to_le_bytes())
+            || rest
+                .get(8..16)
+                .is_some_and(|id| id == identity.to_le_bytes());
         if like_ours && !super::file::has_zero_sector(&rest[..used], at as u64) {
             // Written whole, and changed since.
             found.had_something = true;

@@ -92,6 +92,8 @@ pub(super) struct FileLog {
     failure: Option<LogFailure>,
     damage: Vec<Damage>,
     operations: Operations,
+    /// What the checkpoint holds for the stream, until it is told.
+    blob: Option<Vec<u8>>,
     segments: Segments,
     /// What [`Segments`] are keyed by, for the next one.
     next_key: u32,
@@ -149,6 +151,7 @@ impl FileLog {
                 next_file: 0,
                 doing: HashMap::new(),
             },
+            blob: None,
             segments: Segments::new(),
             next_key: 1,
             next_number: 1,
@@ -167,14 +170,18 @@ impl FileLog {
         index: &Index,
         disk: &mut dyn Disk,
     ) -> Self {
-        let path = config.directory.clone();
-        let parent = parent_of(&path);
-        let mut log = Self::new(owner, config, Phase::Making { left: 2 });
-        log.writer.start(0, index.last_sequence());
-        let make = Op::MakeDir { path };
-        log.operations.submit(Doing::Making, make, disk);
-        log.writer.parent = Some(parent);
+        let mut log = Self::new(owner, config, Phase::Closed);
+        log.make(index, disk);
         log
+    }
+
+    fn make(&mut self, index: &Index, disk: &mut dyn Disk) {
+        let path = self.config.directory.clone();
+        self.phase = Phase::Making { left: 2 };
+        self.writer.start(0, index.last_sequence());
+        self.writer.parent = Some(parent_of(&path));
+        self.operations
+            .submit(Doing::Making, Op::MakeDir { path }, disk);
     }
 
     pub(super) fn open(owner: u32, config: LogConfig, disk: &mut dyn Disk) -> Self {

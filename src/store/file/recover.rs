@@ -14,6 +14,8 @@ use crate::store::disk::{
 use crate::store::index::{Entry, Index, Place};
 use crate::store::message::{Damage, LogFailure, Replay, Stored};
 
+/// How often the directory is listed again because a file in it went.
+const AGAIN_MAX: u32 = 8;
 /// Bytes read at a time.
 const STEP: usize = 1024 * 1024;
 
@@ -88,6 +90,8 @@ pub(super) struct Recovery {
     front_segment: u32,
     /// Flushes under way at the end.
     syncs: usize,
+    /// How often it was begun anew.
+    again: u32,
 }
 
 impl FileLog {
@@ -121,11 +125,19 @@ impl FileLog {
                 Ok(_) => self.read_checkpoint(disk),
                 Err(_) => self.next_checkpoint(index, disk),
             },
-            Doing::ReadCheckpoint => self.checkpoint_read(done, index, disk, replay),
-            Doing::OpenHead(at) => self.head_opened(at, done, disk),
+            Doing::ReadCheckpoint => self.checkpoint_read(done, index, disk),
+            Doing::OpenHead(at) => self.head_opened(at, done, index, disk),
             Doing::ReadHead(at) => self.head_read(at, done, index, disk),
             Doing::ReadFrames => self.frames_read(done, index, disk, replay),
             Doing::Sync => self.synced(done, index, disk),
+        }
+        // The stream hears of the checkpoint when all files are there, and before any message.
+        let settled = match &self.phase {
+            Phase::Recovering(recovery) => recovery.scanning.is_some(),
+            _ => true,
+        };
+        if settled && let Some(blob) = self.blob.take() {
+            replay.checkpoint(&blob);
         }
     }
 
@@ -133,6 +145,12 @@ impl FileLog {
         let names = match done.result {
             Ok(Output::Names(names)) => names,
             Ok(_) => Vec::new(),
+            Err(DiskError::NotFound) => {
+                // Its making was interrupted.
+                index.skip_to(self.config.first_sequence.saturating_sub(1));
+                self.make(index, disk);
+                return;
+            }
             Err(error) => {
                 self.cannot_open(self.config.directory.clone(), error);
                 return;
@@ -229,13 +247,7 @@ impl FileLog {
         self.recover_op(Doing::ReadCheckpoint, read, disk);
     }
 
-    fn checkpoint_read(
-        &mut self,
-        done: Completed,
-        index: &mut Index,
-        disk: &mut dyn Disk,
-        replay: &mut dyn Replay,
-    ) {
+    fn checkpoint_read(&mut self, done: Completed, index: &mut Index, disk: &mut dyn Disk) {
         let identity = self.config.identity;
         let Some(recovery) = self.recovery() else {
             return;
@@ -269,7 +281,7 @@ impl FileLog {
                     let close = Op::Close { file: loading.file };
                     self.operations.submit(super::Doing::Nothing, close, disk);
                     self.checkpoint.size = size;
-                    self.take_checkpoint(*loading.decoder, index, replay);
+                    self.take_checkpoint(*loading.decoder, index);
                 }
                 self.plan(index, disk);
             }
@@ -277,15 +289,10 @@ impl FileLog {
         }
     }
 
-    fn take_checkpoint(
-        &mut self,
-        mut decoder: Decoder,
-        index: &mut Index,
-        replay: &mut dyn Replay,
-    ) {
+    fn take_checkpoint(&mut self, mut decoder: Decoder, index: &mut Index) {
         decoder.drop_unused();
         *index = decoder.index;
-        replay.checkpoint(&decoder.blob);
+        self.blob = Some(decoder.blob);
         for (key, segment) in decoder.segments {
             self.next_key = self.next_key.max(key + 1);
             self.segments.insert(key, segment);
@@ -386,7 +393,7 @@ impl FileLog {
         self.path(&file.unwrap_or_default())
     }
 
-    fn head_opened(&mut self, at: usize, done: Completed, disk: &mut dyn Disk) {
+    fn head_opened(&mut self, at: usize, done: Completed, index: &mut Index, disk: &mut dyn Disk) {
         let path = self.listed_path(at);
         let Some(recovery) = self.recovery() else {
             return;
@@ -403,8 +410,31 @@ impl FileLog {
                 self.recover_op(Doing::ReadHead(at), read, disk);
             }
             (Ok(_), _) => self.cannot_open(path, DiskError::Io(0)),
+            (Err(DiskError::NotFound), _) if recovery.again < AGAIN_MAX => {
+                recovery.again += 1;
+                listed.file = None;
+                self.list_again(index, disk);
+            }
             (Err(error), _) => self.cannot_open(path, error),
         }
+    }
+
+    /// A predecessor that was just killed removed a file after it was listed.
+    fn list_again(&mut self, index: &mut Index, disk: &mut dyn Disk) {
+        for file in self.recovery_files() {
+            self.operations
+                .submit(super::Doing::Nothing, Op::Close { file }, disk);
+        }
+        let again = self.recovery().map_or(AGAIN_MAX, |recovery| recovery.again);
+        self.phase = Phase::Recovering(Box::new(Recovery {
+            again,
+            ..Recovery::default()
+        }));
+        self.segments.clear();
+        self.blob = None;
+        *index = Index::new(self.config.seed);
+        let path = self.config.directory.clone();
+        self.recover_op(Doing::List, Op::List { path }, disk);
     }
 
     fn head_read(&mut self, at: usize, done: Completed, index: &mut Index, disk: &mut dyn Disk) {
