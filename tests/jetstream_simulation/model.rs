@@ -77,7 +77,6 @@ pub struct Audit {
 }
 
 /// The history of a run.
-#[derive(Default)]
 pub struct Model {
     pub streams: Vec<StreamPlan>,
     pub published: Vec<Published>,
@@ -87,6 +86,16 @@ pub struct Model {
 }
 
 impl Model {
+    /// Nothing has happened.
+    pub fn new(streams: Vec<StreamPlan>) -> Self {
+        Self {
+            sent_up_to: vec![0; streams.len()],
+            streams,
+            published: Vec::new(),
+            sequences: BTreeMap::new(),
+        }
+    }
+
     /// The message of this payload.
     pub fn find(&self, payload: &[u8]) -> Result<usize, String> {
         let number = payload.split(|&b| b == b':').next();

@@ -176,11 +176,7 @@ impl World {
             requests: BTreeMap::new(),
             next_request: 0,
             answers: BTreeMap::new(),
-            model: Model {
-                streams: plan.streams.clone(),
-                sent_up_to: vec![0; plan.streams.len()],
-                ..Model::default()
-            },
+            model: Model::new(plan.streams.clone()),
             failed: false,
             met: Met::default(),
             rng,
