@@ -155,7 +155,7 @@ mod tests {
             let works = scenario.works(None).unwrap();
             assert_eq!(works[0].title(), "a: pubsub 1 to 1");
             assert_eq!(works[0].seconds(), Some((0.0, 2.5)));
-            assert_eq!(works[0].rate(), Some(5000));
+            assert_eq!(works[0].pattern().map(|pattern| pattern.rate), Some(5000));
         }
     }
 

@@ -56,6 +56,18 @@ pub struct Pattern {
     pub seed: u64,
 }
 
+impl Pattern {
+    /// Seconds of sends by which a count over any time may differ from the
+    /// rate: the message, or the burst, at either end.
+    pub fn grain(&self) -> f64 {
+        let at_once = match self.arrivals {
+            Arrivals::Burst(count) => count,
+            Arrivals::Fixed | Arrivals::Poisson => 1,
+        };
+        2.0 * at_once as f64 / self.rate.max(1) as f64
+    }
+}
+
 /// The schedule of those senders that one thread has. Senders take turns:
 /// message `n` of the whole run belongs to sender `n` modulo their number.
 #[derive(Debug)]
@@ -215,6 +227,17 @@ mod tests {
             })
             .collect();
         assert_eq!(turns, [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_count_may_miss_what_is_at_its_ends() {
+        let pattern = |rate, arrivals| Pattern {
+            rate,
+            arrivals,
+            seed: 1,
+        };
+        assert_eq!(pattern(10, Arrivals::Fixed).grain(), 0.2);
+        assert_eq!(pattern(5000, Arrivals::Burst(500)).grain(), 0.2);
     }
 
     #[test]

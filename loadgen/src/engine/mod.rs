@@ -19,6 +19,7 @@ use crate::connection::net::{Net, OnClose};
 use crate::connection::protocol::Msg;
 use crate::error::Error;
 use crate::result::{Growth, Pacing, Parameter, RunResult};
+use crate::schedule::Pattern;
 use crate::server_process::ServerProcess;
 
 /// How a run is measured. Times in nanoseconds.
@@ -77,8 +78,8 @@ pub trait Work {
         CountedBy::Delivered
     }
 
-    /// Messages a second that its schedule asks for.
-    fn rate(&self) -> Option<u64> {
+    /// The schedule of its sends, all threads together.
+    fn pattern(&self) -> Option<Pattern> {
         None
     }
 

@@ -187,7 +187,7 @@ fn add_faults(result: &mut RunResult, ended: &Ended) {
 /// Says where the load generator did not do what was asked of it.
 fn judge_schedule(result: &mut RunResult, work: &dyn Work, plan: &Plan) {
     let busiest = result.busiest().unwrap_or(0.0);
-    let Some(rate) = work.rate().filter(|_| result.complete) else {
+    let Some(pattern) = work.pattern().filter(|_| result.complete) else {
         return;
     };
     let share = work.seconds().map_or(1.0, |(from, until)| {
@@ -195,9 +195,10 @@ fn judge_schedule(result: &mut RunResult, work: &dyn Work, plan: &Plan) {
         let begin = plan.warmup_ns as f64 / 1e9;
         (until.min(end) - from.max(begin)).max(0.0) / (end - begin).max(1e-9)
     });
-    let asked = rate as f64 * share;
+    let asked = pattern.rate as f64 * share;
     let overdue = (1.0 - result.sent_per_second() / asked.max(1.0)) * result.seconds();
-    let kept = result.sent_per_second() >= asked * RATE_KEPT || overdue <= OVERDUE_PASSES;
+    let kept = result.sent_per_second() >= asked * RATE_KEPT
+        || overdue <= OVERDUE_PASSES.max(pattern.grain());
     let lag = result
         .schedule_lag
         .as_ref()

@@ -39,27 +39,12 @@ pub fn page(comparison: &Comparison) -> String {
         ))
     );
     body.push_str(&state(comparison));
+    body.push_str(&servers(comparison));
     body.push_str(&glance(comparison, &labels));
     for row in &comparison.rows {
         body.push_str(&row_section(row, &labels));
     }
-    let servers: Vec<(String, String)> = comparison
-        .sides
-        .iter()
-        .map(|side| (side.label.clone(), side.command.clone()))
-        .chain(
-            comparison
-                .server_cpus
-                .iter()
-                .map(|cpus| ("pinned to CPUs".to_owned(), cpus.clone())),
-        )
-        .collect();
-    let _ = write!(
-        body,
-        "<div class=\"pair\">\n<div>{}</div>\n<div>{}</div>\n</div>\n",
-        facts("Machine", &machine_facts(&comparison.machine)),
-        facts("Servers", &servers)
-    );
+    body.push_str(&facts("Machine", &machine_facts(&comparison.machine)));
     body.push_str(&command("Command", &shell_line(&comparison.command)));
     let _ = write!(
         body,
@@ -69,6 +54,31 @@ pub fn page(comparison: &Comparison) -> String {
         escape(&comparison.loadgen_version)
     );
     document(&format!("{title} - loadgen"), &body)
+}
+
+/// What is compared.
+fn servers(comparison: &Comparison) -> String {
+    let version = |side: usize| {
+        let first = comparison
+            .rows
+            .iter()
+            .find_map(|row| row.runs.get(side)?.first());
+        first.map_or(String::new(), |run| run.server.version.clone())
+    };
+    let sides = comparison.sides.iter().enumerate();
+    let mut rows: Vec<(String, String)> = sides
+        .map(|(index, side)| {
+            let version = version(index);
+            let name = match version.as_str() {
+                "" => side.label.clone(),
+                version => format!("{} (version {version})", side.label),
+            };
+            (name, side.command.clone())
+        })
+        .collect();
+    let cpus = comparison.server_cpus.iter();
+    rows.extend(cpus.map(|cpus| ("pinned to CPUs".to_owned(), cpus.clone())));
+    facts("Servers", &rows)
 }
 
 /// Faulty runs first.

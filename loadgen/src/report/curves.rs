@@ -199,7 +199,7 @@ pub fn latency_over_time(courses: &[Course<'_>]) -> Option<Plot> {
         return None;
     }
     let y = latency_axis(values(&lines), "latency");
-    Some(over_time("Latency over time", y, lines, courses))
+    over_time("Latency over time", y, lines, courses)
 }
 
 /// Messages a second over time.
@@ -227,7 +227,7 @@ pub fn throughput_over_time(courses: &[Course<'_>]) -> Option<Plot> {
         return None;
     }
     let y = rate_axis(values(&lines), "messages a second");
-    Some(over_time("Throughput over time", y, lines, courses))
+    over_time("Throughput over time", y, lines, courses)
 }
 
 type Value = fn(&Slice) -> u64;
@@ -247,7 +247,8 @@ fn latency_line(label: &str, class: &str, course: &Course<'_>, of: Value) -> Lin
     }
 }
 
-fn over_time(label: &str, y: Axis, lines: Vec<Line>, courses: &[Course<'_>]) -> Plot {
+/// `None` for less than two points: that is no course.
+fn over_time(label: &str, y: Axis, lines: Vec<Line>, courses: &[Course<'_>]) -> Option<Plot> {
     let end = courses
         .iter()
         .filter_map(|course| course.slices.last())
@@ -256,6 +257,9 @@ fn over_time(label: &str, y: Axis, lines: Vec<Line>, courses: &[Course<'_>]) -> 
     let measured = courses.iter().map(|c| c.measured).fold(0.0, f64::max);
     let longest = courses.iter().max_by_key(|course| course.slices.len());
     let count = longest.map_or(0, |course| course.slices.len());
+    if count < 2 {
+        return None;
+    }
     let hits = (0..count)
         .filter_map(|index| {
             let slice = &longest?.slices[index];
@@ -272,7 +276,7 @@ fn over_time(label: &str, y: Axis, lines: Vec<Line>, courses: &[Course<'_>]) -> 
             })
         })
         .collect();
-    Plot {
+    Some(Plot {
         label: label.to_owned(),
         x: seconds_axis(end),
         y,
@@ -283,7 +287,7 @@ fn over_time(label: &str, y: Axis, lines: Vec<Line>, courses: &[Course<'_>]) -> 
             label: "after publishing ended".into(),
         }],
         hits,
-    }
+    })
 }
 
 fn tip(label: &str, slice: &Slice) -> String {
@@ -320,6 +324,11 @@ pub fn by_rate(search: &Search) -> Option<Plot> {
         })
         .collect();
     steps.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // A rate that failed is tried again, and the last run decides. The sort
+    // keeps the order of equal ones.
+    steps.reverse();
+    steps.dedup_by(|later, first| later.0 == first.0);
+    steps.reverse();
     let x = log_rate_axis(
         steps.iter().map(|step| step.0),
         "messages a second asked for",
@@ -341,7 +350,7 @@ pub fn by_rate(search: &Search) -> Option<Plot> {
         line("p50", "c2", |latency| latency.at(0.5)),
         Line {
             label: search.objective.clone(),
-            class: "c3 dash thin".into(),
+            class: "c3 dash".into(),
             points: vec![Some((low, limit)), Some((high, limit))],
         },
     ];

@@ -230,8 +230,8 @@ fn rates_tried(search: &Search) -> String {
                 show(latency.at(0.999)),
                 show(latency.max()),
                 match &step.objection {
-                    None => "<span class=\"wins\">holds</span>".into(),
-                    Some(why) => escape(why),
+                    None => "<span class=\"why wins\">holds</span>".into(),
+                    Some(why) => format!("<span class=\"why\">{}</span>", escape(why)),
                 },
             ]
         })

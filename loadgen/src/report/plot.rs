@@ -16,6 +16,9 @@ const BOTTOM: f64 = 44.0;
 /// Half the width of a long label of the x axis.
 const LABEL_HALF: f64 = 30.0;
 
+/// Characters that have room at the right end even so.
+const LABEL_SHORT: usize = 4;
+
 /// Points up to which each is drawn as a dot besides the line.
 const DOTS_MAX: usize = 40;
 
@@ -172,7 +175,8 @@ impl Plot {
             );
             if let Some(label) = &tick.label {
                 // At the right end there is no room for half of it.
-                let (x, anchor) = match right - x < LABEL_HALF {
+                let long = label.chars().count() > LABEL_SHORT;
+                let (x, anchor) = match long && right - x < LABEL_HALF {
                     true => (WIDTH - 2.0, "end"),
                     false => (x, "middle"),
                 };

@@ -64,8 +64,8 @@ impl Work for Connect {
         CountedBy::Published
     }
 
-    fn rate(&self) -> Option<u64> {
-        Some(self.pattern.rate)
+    fn pattern(&self) -> Option<Pattern> {
+        Some(self.pattern)
     }
 
     fn connections(&self) -> usize {

@@ -5,6 +5,7 @@ use crate::connection::handshake::Target;
 use crate::engine::{CountedBy, Load, Share, Work};
 use crate::error::Error;
 use crate::result::{Pacing, Parameter, RunResult};
+use crate::schedule::Pattern;
 
 pub struct Scene {
     pub name: String,
@@ -42,8 +43,8 @@ impl Work for Scene {
         self.work.counted_by()
     }
 
-    fn rate(&self) -> Option<u64> {
-        self.work.rate()
+    fn pattern(&self) -> Option<Pattern> {
+        self.work.pattern()
     }
 
     fn connections(&self) -> usize {

@@ -195,9 +195,9 @@ impl Work for Relay {
         }
     }
 
-    fn rate(&self) -> Option<u64> {
+    fn pattern(&self) -> Option<Pattern> {
         match &self.shape.pace {
-            Pace::Open(pattern) => Some(pattern.rate),
+            Pace::Open(pattern) => Some(*pattern),
             _ => None,
         }
     }

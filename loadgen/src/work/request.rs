@@ -85,9 +85,9 @@ impl Work for Request {
         }
     }
 
-    fn rate(&self) -> Option<u64> {
+    fn pattern(&self) -> Option<Pattern> {
         match &self.demand {
-            Demand::Open(pattern) => Some(pattern.rate),
+            Demand::Open(pattern) => Some(*pattern),
             Demand::Closed(_) => None,
         }
     }

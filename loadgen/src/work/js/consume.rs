@@ -311,9 +311,9 @@ impl Work for Consume {
         }
     }
 
-    fn rate(&self) -> Option<u64> {
+    fn pattern(&self) -> Option<Pattern> {
         match self.setting.options.source {
-            Source::Live { pattern, .. } => Some(pattern.rate),
+            Source::Live { pattern, .. } => Some(pattern),
             Source::Filled(_) | Source::Found => None,
         }
     }

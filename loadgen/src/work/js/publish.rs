@@ -102,8 +102,8 @@ impl Work for Publish {
         }
     }
 
-    fn rate(&self) -> Option<u64> {
-        self.pattern.map(|pattern| pattern.rate)
+    fn pattern(&self) -> Option<Pattern> {
+        self.pattern
     }
 
     fn connections(&self) -> usize {
