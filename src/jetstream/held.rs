@@ -175,14 +175,8 @@ impl JetStream {
                 identity,
             } => {
                 let fresh = initial.is_some();
-                let body = self.consumer_body(
-                    bus,
-                    disk,
-                    held.slot,
-                    request.endpoint,
-                    &name,
-                    initial,
-                );
+                let body =
+                    self.consumer_body(bus, disk, held.slot, request.endpoint, &name, initial);
                 let Some(body) = body else {
                     return;
                 };

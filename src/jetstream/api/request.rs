@@ -222,7 +222,18 @@ mod tests {
         for empty in ["", "{}", " {}", "{ }\n", "\t{\r\n} "] {
             assert!(is_empty(empty.as_bytes()), "{empty:?}");
         }
-        for full in [" ", "\n", "null", "[]", "x", "\"\"", "{}x", "{", "}", "{\"a\":1}"] {
+        for full in [
+            " ",
+            "\n",
+            "null",
+            "[]",
+            "x",
+            "\"\"",
+            "{}x",
+            "{",
+            "}",
+            "{\"a\":1}",
+        ] {
             assert!(!is_empty(full.as_bytes()), "{full:?}");
         }
     }

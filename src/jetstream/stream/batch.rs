@@ -286,11 +286,9 @@ impl Stream {
             let view = message.view();
             let headers = PublishHeaders::parse(view.header);
             all.push(self.check_batched(cx, &view, &headers, number as u64, &mut seen)?);
-            size += self.log.accounted(
-                view.subject.len(),
-                view.header.len(),
-                view.payload.len(),
-            );
+            size += self
+                .log
+                .accounted(view.subject.len(), view.header.len(), view.payload.len());
             seen.subjects.insert(view.subject.to_vec());
         }
         self.check_batch_room(cx, batch, size)?;
