@@ -48,20 +48,25 @@ fn simulate(test: &str, seeds: u64, plan: impl Fn(&mut Rng) -> Plan) -> Met {
         }
     };
     let mut met = Met::default();
+    let mut broken = Vec::new();
     for seed in seeds {
         let plan = plan(&mut Rng::new(seed ^ PLAN_SALT));
-        let replay = format!(
-            "RINGWIRE_SIM_SEED={seed} cargo test --test jetstream_simulation {test} -- --nocapture"
-        );
-        match std::panic::catch_unwind(|| world::run(plan.clone(), seed)) {
-            Ok(Ok(one)) => met.add(&one),
-            Ok(Err(broken)) => panic!("seed {seed}: {broken}\nplan: {plan:?}\nreplay: {replay}"),
-            Err(panic) => {
-                eprintln!("seed {seed} panicked\nplan: {plan:?}\nreplay: {replay}");
-                std::panic::resume_unwind(panic);
+        let run = std::panic::catch_unwind(|| world::run(plan.clone(), seed));
+        let text = match run {
+            Ok(Ok(one)) => {
+                met.add(&one);
+                continue;
             }
-        }
+            Ok(Err(text)) => text,
+            Err(_) => "panicked, see above".to_owned(),
+        };
+        eprintln!(
+            "seed {seed}: {text}\nplan: {plan:?}\nreplay: RINGWIRE_SIM_SEED={seed} cargo test \
+             --test jetstream_simulation {test} -- --nocapture\n"
+        );
+        broken.push(seed);
     }
+    assert!(broken.is_empty(), "{test}: broken by seeds {broken:?}");
     println!("{test}: {met:?}");
     met
 }

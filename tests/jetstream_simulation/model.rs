@@ -17,7 +17,11 @@ impl StreamPlan {
     /// The request that makes it.
     pub fn create(&self) -> String {
         let (name, limit) = (&self.name, |n: Option<usize>| n.map_or(-1, |n| n as i64));
-        let retention = if self.work_queue { "workqueue" } else { "limits" };
+        let retention = if self.work_queue {
+            "workqueue"
+        } else {
+            "limits"
+        };
         let discard = if self.discard_new { "new" } else { "old" };
         format!(
             "{{\"name\":\"{name}\",\"subjects\":[\"{name}.*\"],\"retention\":\"{retention}\",\
@@ -73,7 +77,6 @@ pub struct Audit {
 }
 
 /// The history of a run.
-#[derive(Default)]
 pub struct Model {
     pub streams: Vec<StreamPlan>,
     pub published: Vec<Published>,
@@ -83,6 +86,16 @@ pub struct Model {
 }
 
 impl Model {
+    /// Nothing has happened.
+    pub fn new(streams: Vec<StreamPlan>) -> Self {
+        Self {
+            sent_up_to: vec![0; streams.len()],
+            streams,
+            published: Vec::new(),
+            sequences: BTreeMap::new(),
+        }
+    }
+
     /// The message of this payload.
     pub fn find(&self, payload: &[u8]) -> Result<usize, String> {
         let number = payload.split(|&b| b == b':').next();
@@ -120,7 +133,11 @@ impl Model {
 
     /// Acknowledgement of everything up to a sequence, or of that alone. Returns whom it is for.
     pub fn covered(&self, stream: usize, sequence: u64) -> Vec<usize> {
-        let from = if self.streams[stream].ack_all { 0 } else { sequence };
+        let from = if self.streams[stream].ack_all {
+            0
+        } else {
+            sequence
+        };
         self.sequences
             .range((stream, from)..=(stream, sequence))
             .map(|(_, &at)| at)
@@ -207,15 +224,19 @@ impl Model {
                 continue;
             }
             let newer = audit.stored.range(sequence..).count();
-            let newer_on_subject = subjects
-                .get(message.subject.as_str())
-                .map_or(0, |some| some.iter().filter(|&&other| other > sequence).count());
+            let newer_on_subject = subjects.get(message.subject.as_str()).map_or(0, |some| {
+                some.iter().filter(|&&other| other > sequence).count()
+            });
             let excused = plan.work_queue
                 && (message.ack_sent || plan.ack_all && sequence <= self.sent_up_to[stream])
                 || !plan.discard_new && plan.max_msgs.is_some_and(|most| newer >= most)
-                || plan.max_per_subject.is_some_and(|most| newer_on_subject >= most);
+                || plan
+                    .max_per_subject
+                    .is_some_and(|most| newer_on_subject >= most);
             if !excused {
-                return Err(format!("{name}: message {at} ({sequence}) is lost: {message:?}"));
+                return Err(format!(
+                    "{name}: message {at} ({sequence}) is lost: {message:?}"
+                ));
             }
         }
         Ok(())

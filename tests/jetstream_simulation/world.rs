@@ -176,11 +176,7 @@ impl World {
             requests: BTreeMap::new(),
             next_request: 0,
             answers: BTreeMap::new(),
-            model: Model {
-                streams: plan.streams.clone(),
-                sent_up_to: vec![0; plan.streams.len()],
-                ..Model::default()
-            },
+            model: Model::new(plan.streams.clone()),
             failed: false,
             met: Met::default(),
             rng,
@@ -420,9 +416,9 @@ impl World {
         let inbox = self.inbox(connection, Request::Publish(at));
         let message = self.model.published[at].clone();
         let line = format!("{} _I.{connection}.{inbox}", message.subject);
-        let header = message
-            .id
-            .map_or_else(String::new, |id| format!("NATS/1.0\r\nNats-Msg-Id: {id}\r\n\r\n"));
+        let header = message.id.map_or_else(String::new, |id| {
+            format!("NATS/1.0\r\nNats-Msg-Id: {id}\r\n\r\n")
+        });
         self.send(connection, &line, Some((&header, &message.payload)));
     }
 
@@ -565,7 +561,10 @@ impl World {
         if message.stream != stream || message.subject != subject {
             return Err(format!("message {at} delivered on {subject}"));
         }
-        if message.ack_confirmed.is_some_and(|confirmed| confirmed <= sent) {
+        if message
+            .ack_confirmed
+            .is_some_and(|confirmed| confirmed <= sent)
+        {
             return Err(format!(
                 "message {at} ({sequence}) was acknowledged and is delivered again: {reply}"
             ));
