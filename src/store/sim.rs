@@ -277,10 +277,13 @@ impl SimDisk {
     fn control(&mut self, op: Op) -> Result<Output, DiskError> {
         match op {
             Op::MakeDir { path } => {
+                for (end, _) in path.match_indices('/') {
+                    self.directories.insert(path[..end].to_owned());
+                }
                 self.directories.insert(path);
             }
             Op::List { path } => {
-                if !self.directories.contains(&path) {
+                if !path.is_empty() && !self.directories.contains(&path) {
                     return Err(DiskError::NotFound);
                 }
                 return Ok(Output::Names(self.list(&path)));
@@ -357,7 +360,11 @@ impl SimDisk {
     }
 
     fn list(&self, path: &str) -> Vec<DirEntry> {
-        let below = format!("{path}/");
+        let below = if path.is_empty() {
+            String::new()
+        } else {
+            format!("{path}/")
+        };
         let rest = |name: &str| {
             let rest = name.strip_prefix(&below)?;
             (!rest.contains('/')).then(|| rest.to_owned())
