@@ -394,6 +394,17 @@ impl JetStream {
             return;
         };
         if let Some((entry, mut parts)) = self.split(slot, bus, disk) {
+            let limits = &config.consumer_limits;
+            let beyond = entry
+                .consumers
+                .beyond(limits.max_ack_pending, limits.inactive_threshold);
+            if !beyond.is_empty() {
+                let text = format!("change to limits violates consumers: {}", beyond.join(", "));
+                // The meta core has the new configuration already.
+                entry.announce(parts.bus);
+                self.respond_error(bus, &request, &ErrorCode::StreamUpdate.with(text));
+                return;
+            }
             entry.update(&mut parts, config);
         }
         self.touch(slot);

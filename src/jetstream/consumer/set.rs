@@ -137,6 +137,24 @@ impl Consumers {
         self.slots.get(slot as usize)?.as_deref()
     }
 
+    /// Names of the consumers beyond limits of their stream, of which values below 1 are none;
+    /// the oldest first.
+    pub fn beyond(&self, max_ack_pending: i64, inactive_threshold: i64) -> Vec<&str> {
+        let exceeds = |value: i64, limit: i64| limit > 0 && value > limit;
+        let mut beyond: Vec<&Consumer> = self
+            .slots
+            .iter()
+            .flatten()
+            .map(Box::as_ref)
+            .filter(|consumer| {
+                exceeds(consumer.config.max_ack_pending, max_ack_pending)
+                    || exceeds(consumer.config.inactive_threshold, inactive_threshold)
+            })
+            .collect();
+        beyond.sort_by_key(|consumer| consumer.created_unix_ns);
+        beyond.iter().map(|consumer| consumer.name()).collect()
+    }
+
     /// What a request comes down to. Its configuration is completed and checked on the way;
     /// `random` makes a name where none is given. `max_consumers` below 0 is no limit.
     ///
