@@ -528,7 +528,10 @@ impl Stream {
         let (slot, account) = (self.slot, self.account);
         let followed = &mut self.followers.all[number];
         followed.identity = identity.unwrap_or_default().to_vec();
-        followed.lag = pending.unwrap_or(0);
+        if followed.delivered == 0 {
+            // Else messages overtook the answer, which says how it was before them.
+            followed.lag = pending.unwrap_or(0);
+        }
         followed.see(cx.bus.now());
         followed.error = None;
         followed.failures = 0;

@@ -42,7 +42,7 @@ fn full_streams_that_discard_new_messages_say_so() {
 
     let mut small =
         Bench::new(r#""name":"L2","subjects":["l2.>"],"max_bytes":100,"discard":"new""#);
-    assert!(small.publish("l2.1", &long[..80], &[]).contains(&bytes));
+    assert!(small.publish("l2.1", &long[..85], &[]).contains(&bytes));
     assert!(
         small
             .publish("l2.1", &long[..20], &[])
@@ -137,7 +137,7 @@ proptest! {
         for (sequence, (subject, size)) in (1u64..).zip(publishes) {
             let subject = format!("p.{subject}");
             bench.publish(&subject, &"x".repeat(size), &[]);
-            kept.push((sequence, subject.clone(), 33 + size));
+            kept.push((sequence, subject.clone(), 19 + size));
             while kept.iter().filter(|m| m.1 == subject).count() > max_per_subject as usize {
                 let first = kept.iter().position(|m| m.1 == subject).unwrap();
                 kept.remove(first);

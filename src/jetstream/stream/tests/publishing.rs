@@ -327,7 +327,7 @@ fn duplicates_are_told_within_the_window_only() {
 #[test]
 fn account_limits_hold() {
     let mut bench = Bench::new(r#""name":"A","subjects":["a.>"]"#);
-    bench.usage.most = 70;
+    bench.usage.most = 50;
     bench.store("a.1", 1);
     bench.store("a.1", 2);
     let answer = bench.publish("a.1", "x", &[]);

@@ -322,14 +322,7 @@ impl Bench {
         assert_eq!(messages.len() as u64, state.messages);
         let bytes: usize = messages
             .iter()
-            .map(|(_, subject, header, payload)| {
-                let header = if header.is_empty() {
-                    0
-                } else {
-                    header.len() + 4
-                };
-                30 + subject.len() + header + payload.len()
-            })
+            .map(|(_, subject, header, payload)| 16 + subject.len() + header.len() + payload.len())
             .sum();
         assert_eq!(bytes as u64, state.bytes);
     }
