@@ -277,13 +277,10 @@ impl SimDisk {
     fn control(&mut self, op: Op) -> Result<Output, DiskError> {
         match op {
             Op::MakeDir { path } => {
-                for (end, _) in path.match_indices('/') {
-                    self.directories.insert(path[..end].to_owned());
-                }
                 self.directories.insert(path);
             }
             Op::List { path } => {
-                if !path.is_empty() && !self.directories.contains(&path) {
+                if !self.directories.contains(&path) {
                     return Err(DiskError::NotFound);
                 }
                 return Ok(Output::Names(self.list(&path)));
@@ -360,11 +357,7 @@ impl SimDisk {
     }
 
     fn list(&self, path: &str) -> Vec<DirEntry> {
-        let below = if path.is_empty() {
-            String::new()
-        } else {
-            format!("{path}/")
-        };
+        let below = format!("{path}/");
         let rest = |name: &str| {
             let rest = name.strip_prefix(&below)?;
             (!rest.contains('/')).then(|| rest.to_owned())
