@@ -343,6 +343,7 @@ impl Journal {
         commit[24..28].copy_from_slice(&(length as u32).to_le_bytes());
         commit[28..32].copy_from_slice(&self.waiting_items.to_le_bytes());
         commit[HEAD..HEAD + self.waiting.len()].copy_from_slice(&self.waiting);
+        commit[HEAD + self.waiting.len()..].fill(super::file::PADDING);
         let sum = crc32fast::hash(&commit[8..]);
         commit[4..8].copy_from_slice(&sum.to_le_bytes());
         self.waiting.clear();
@@ -642,10 +643,8 @@ fn decode(data: &[u8], identity: u64) -> Found {
             }
             continue;
         }
-        let used = rest
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |at| at + 1);
+        let used = rest.iter().rposition(|byte| *byte != 0);
+        let used = used.map_or(0, |at| at + 1).max(HEAD).min(rest.len());
         let like_ours = rest.starts_with(&MAGIC.to_le_bytes())
             || rest
                 .get(8..16)

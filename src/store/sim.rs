@@ -246,7 +246,26 @@ impl SimDisk {
         let node = &mut self.nodes[node];
         put(&mut node.content, offset as usize, bytes);
         if sync {
-            put(&mut node.flushed, offset as usize, bytes);
+            // Lengths set before are part of what is flushed with it.
+            let flushed = &mut node.flushed;
+            let (start, end) = (offset, end as u64);
+            for change in std::mem::take(&mut node.unflushed) {
+                match change {
+                    Unflushed::Length(length) => flushed.resize(length as usize, 0),
+                    Unflushed::Write { offset, bytes } => {
+                        // What is written over is not written again later.
+                        let sectors = bytes.chunks(SECTOR).enumerate();
+                        for (at, sector) in sectors {
+                            let offset = offset + (at * SECTOR) as u64;
+                            if offset < start || offset >= end {
+                                let bytes = sector.to_vec();
+                                node.unflushed.push(Unflushed::Write { offset, bytes });
+                            }
+                        }
+                    }
+                }
+            }
+            put(flushed, start as usize, bytes);
         } else {
             node.unflushed.push(Unflushed::Write {
                 offset,
@@ -426,7 +445,11 @@ impl SimDisk {
         }
         let waiting = std::mem::take(&mut self.waiting);
         for waiting in waiting {
-            if !self.random().is_multiple_of(4) {
+            let late = matches!(
+                waiting.op,
+                Op::Write { .. } | Op::Remove { .. } | Op::Rename { .. } | Op::MakeDir { .. }
+            );
+            if late && !self.random().is_multiple_of(4) {
                 self.waiting.push(waiting);
             }
         }

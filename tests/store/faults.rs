@@ -152,7 +152,15 @@ fn a_full_disk_refuses_and_work_resumes_when_there_is_room() {
                 break;
             }
         }
-        assert!(again > 20, "work never resumes");
+        assert!(
+            again > 20,
+            "work never resumes: {:?}",
+            harness
+                .disk
+                .files()
+                .map(|(p, c)| (p.to_owned(), c.len()))
+                .collect::<Vec<_>>()
+        );
         harness.disk.faults.room = None;
         let _ = append_some(&mut harness, &mut random, 1);
         harness.settle();

@@ -332,11 +332,21 @@ impl Harness {
         assert_eq!(self.log.damage(), &[]);
         let found: Vec<u64> =
             std::iter::successors(self.log.next(0), |at| self.log.next(at + 1)).collect();
-        for (sequence, message) in &self.model {
-            if *sequence <= self.flushed {
-                assert!(found.contains(sequence), "acknowledged {sequence} is lost");
-            }
-            let _ = message;
+        for sequence in self.model.range(..=self.flushed).map(|entry| entry.0) {
+            assert!(
+                found.contains(sequence),
+                "acknowledged {sequence} is lost; flushed {}, last {}, found {:?} to {:?}, blob {:?}, told {:?}, files {:?}",
+                self.flushed,
+                self.last,
+                found.first(),
+                found.last(),
+                self.told.blob,
+                self.told.sequences,
+                self.disk
+                    .files()
+                    .map(|(path, bytes)| (path, bytes.len()))
+                    .collect::<Vec<_>>()
+            );
         }
         let present = found.last().copied().unwrap_or(0);
         let state = self.log.state();

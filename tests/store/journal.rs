@@ -94,7 +94,12 @@ fn a_journal_comes_back_as_it_was_acknowledged() {
                         return;
                     };
                     let at = model.states.iter().rposition(|state| *state == found);
-                    let at = at.expect("a state that never was");
+                    let at = at.unwrap_or_else(|| {
+                        panic!(
+                            "a state that never was: {found:?}, expected {:?}",
+                            model.states
+                        )
+                    });
                     assert!(at >= durable, "state {at} is older than {durable}");
                     model.states = vec![found];
                 }

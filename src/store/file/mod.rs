@@ -51,6 +51,7 @@ use super::log::{LogConfig, Mark, SyncPolicy};
 use super::message::{Damage, LogFailure, Replay};
 
 pub(super) use self::bytes::Reader;
+pub(super) use self::record::PADDING;
 pub(super) use self::scan::has_zero_sector;
 
 /// Damaged ranges remembered; further ones are only counted into the last.

@@ -95,7 +95,7 @@ impl FileLog {
             })
             .collect();
         let needs = |segment: &Segment| {
-            segment.total > segment.live
+            (segment.total > segment.live || segment.damaged)
                 && hulls.iter().any(|(number, hull)| {
                     segment.name.number < *number
                         && hull.0 <= segment.sequences.1

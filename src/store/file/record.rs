@@ -3,7 +3,7 @@
 //! A segment begins with one [block](BLOCK) of head. Behind it are frames, each written by one
 //! operation and begun where the one before ends, at a multiple of 8. A frame is a head and
 //! records; a record is a head and, for a message, when it is due, subject, header and payload,
-//! padded to 8. All numbers are little-endian; what is not written is zero.
+//! padded to 8. All numbers are little-endian; what is not written is zero, and padding is not.
 //!
 //! Every record has a checksum over all of it; a frame's head has one over itself, and in it a
 //! digest over the checksums of its records. So a message is verified alone, and a frame as a
@@ -29,6 +29,9 @@ pub(super) const FRAME_HEAD: usize = 64;
 pub(super) const RECORD_HEAD: usize = 32;
 /// All records and frames begin at multiples of this.
 pub(super) const ALIGN: usize = 8;
+
+/// What records are padded with: not zero, so that what was not written shows.
+pub(in crate::store) const PADDING: u8 = 0x55;
 
 pub(super) fn checksum(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
@@ -264,7 +267,7 @@ impl MessageRecord<'_> {
             to[at..at + part.len()].copy_from_slice(part);
             at += part.len();
         }
-        to[at..].fill(0);
+        to[at..].fill(PADDING);
         let sum = seed.checksum(&to[4..length]);
         to[..4].copy_from_slice(&sum.to_le_bytes());
         sum
@@ -283,7 +286,7 @@ pub(super) fn write_removed(seed: Seed, ranges: &[(u64, u64)], out: &mut Vec<u8>
         previous = *last;
     }
     let length = out.len() - start;
-    out.resize(start + length.next_multiple_of(ALIGN), 0);
+    out.resize(start + length.next_multiple_of(ALIGN), PADDING);
     let record = &mut out[start..];
     record[4..8].copy_from_slice(&(length as u32).to_le_bytes());
     record[24..28].copy_from_slice(&(ranges.len() as u32).to_le_bytes());

@@ -660,6 +660,9 @@ impl FileLog {
     /// Flushes what was read: a killed predecessor may not have come to it, and from now on it
     /// counts as durable.
     fn sync_found(&mut self, index: &mut Index, disk: &mut dyn Disk) {
+        for damage in &mut self.damage {
+            damage.last = damage.last.min(index.last_sequence());
+        }
         let Some(recovery) = self.recovery() else {
             return;
         };
@@ -935,6 +938,9 @@ impl Applier<'_, '_> {
                 segment: self.key,
                 offset: damage.bytes.start as u32,
             };
+            if let Some(segment) = self.log.segments.get_mut(&self.key) {
+                segment.note(sequence);
+            }
             let known = self.index.get(sequence);
             if sequence < damage.first && known.is_none_or(|known| known.place != place) {
                 // It was removed, and then erased.

@@ -253,18 +253,19 @@ fn written_whole(rest: &[u8], head: Option<FrameHead>, at: u64, identity: u64) -
     if !magic && !ours {
         return None;
     }
-    let length = used_length(rest);
+    let length = used_length(rest).max(FRAME_HEAD);
     (!has_zero_sector(&rest[..length], at)).then_some(length)
 }
 
-/// Whether a whole sector within `bytes`, which begin at byte `at` of the file, is zero; parts of
-/// sectors at both ends count as sectors.
+/// Whether a sector within `bytes`, which begin at byte `at` of the file, is zero; parts of sectors
+/// at both ends count as sectors. What is written whole has none but in the middle of a payload of
+/// zeros, for padding is not zero.
 pub(in crate::store) fn has_zero_sector(bytes: &[u8], at: u64) -> bool {
     let first = SECTOR - (at % SECTOR as u64) as usize;
     let (head, rest) = bytes.split_at(first.min(bytes.len()));
     std::iter::once(head)
         .chain(rest.chunks(SECTOR))
-        .any(|sector| sector.len() >= RECORD_HEAD && sector.iter().all(|byte| *byte == 0))
+        .any(|sector| !sector.is_empty() && sector.iter().all(|byte| *byte == 0))
 }
 
 /// The next intact head of a frame behind the start of `bytes` with a later commit than expected.

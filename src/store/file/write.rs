@@ -70,6 +70,14 @@ struct Target {
     step: Step,
     /// The file is open, so `Wanted` goes on with its room.
     opened: bool,
+    /// There was no room for it; until there is, nothing is entrusted to it.
+    doubtful: bool,
+}
+
+impl Target {
+    fn is_full(&self) -> bool {
+        self.doubtful && self.step != Step::Ready
+    }
 }
 
 /// What accumulates.
@@ -191,8 +199,7 @@ impl Writer {
     }
 
     fn is_full(&self) -> bool {
-        let full = |target: &Target| target.step == Step::Full;
-        self.active.as_ref().is_some_and(full)
+        self.active.as_ref().is_some_and(Target::is_full)
             || self.flight.as_ref().is_some_and(|f| f.stalled.is_some())
     }
 }
@@ -275,12 +282,7 @@ impl FileLog {
             self.writer.refused = true;
             return Err(AppendError::NoSpace);
         }
-        let spare_full = |writer: &Writer| {
-            writer
-                .spare
-                .as_ref()
-                .is_some_and(|spare| spare.step == Step::Full)
-        };
+        let spare_full = self.writer.spare.as_ref().is_some_and(Target::is_full);
         if let Some(frame) = &self.writer.open {
             let waiting = self.writer.flight.as_ref().map_or(0, |flight| flight.used);
             let end = frame.buffer_at as usize + frame.used + length;
@@ -292,13 +294,13 @@ impl FileLog {
                 .active
                 .as_ref()
                 .map_or(0, |active| active.capacity);
-            if spare_full(&self.writer) && end > (capacity - reserve(capacity)) as usize {
+            if spare_full && end > (capacity - reserve(capacity)) as usize {
                 self.writer.refused = true;
                 return Err(AppendError::NoSpace);
             }
             return Ok(());
         }
-        if !self.fits(length) && spare_full(&self.writer) {
+        if !self.fits(length) && spare_full {
             self.writer.refused = true;
             return Err(AppendError::NoSpace);
         }
@@ -404,6 +406,7 @@ impl FileLog {
             capacity,
             step: Step::Wanted,
             opened: false,
+            doubtful: false,
         }
     }
 
@@ -448,7 +451,7 @@ impl FileLog {
                     .writer
                     .spare
                     .as_ref()
-                    .is_none_or(|s| s.step != Step::Full);
+                    .is_none_or(|spare| !spare.is_full());
                 // Removals may use what messages leave free.
                 let fits = self.writer.active.is_some() && !self.writer.roll;
                 if fits && !room && !self.fits(0) {
@@ -462,7 +465,9 @@ impl FileLog {
                 .active
                 .as_ref()
                 .is_some_and(|active| active.step == Step::Ready);
-            if ready {
+            // Nothing may be on disk in this segment while something before it is not flushed.
+            let flushed = self.config.sync == SyncPolicy::Always || self.writer.retired.is_empty();
+            if ready && flushed {
                 self.seal(index, disk);
             }
         }
@@ -654,6 +659,7 @@ impl FileLog {
         let next = match (done.result, target.step) {
             (Err(DiskError::NoSpace), _) => {
                 target.step = Step::Full;
+                target.doubtful = true;
                 return;
             }
             (Err(error), _) => {
