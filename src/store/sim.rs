@@ -125,6 +125,14 @@ impl SimDisk {
             let at = ready[self.random() as usize % ready.len()];
             let waiting = self.waiting.swap_remove(at);
             self.steps += 1;
+            if std::env::var_os("STORE_TRACE").is_some() {
+                eprintln!(
+                    "{} {} {:?}",
+                    self.steps,
+                    if waiting.orphan { "late" } else { "" },
+                    waiting.op
+                );
+            }
             if waiting.orphan {
                 self.carry_out_orphan(waiting);
             } else {
@@ -436,6 +444,9 @@ impl SimDisk {
 
     /// The process is killed: what it had under way may happen later, or not at all.
     pub fn kill(&mut self) {
+        if std::env::var_os("STORE_TRACE").is_some() {
+            eprintln!("KILL");
+        }
         for waiting in &mut self.waiting {
             if !waiting.orphan {
                 waiting.orphan = true;
@@ -458,6 +469,9 @@ impl SimDisk {
 
     /// The power goes: of what was not flushed, some sectors are there and some are not.
     pub fn power_loss(&mut self) {
+        if std::env::var_os("STORE_TRACE").is_some() {
+            eprintln!("POWER");
+        }
         let waiting = std::mem::take(&mut self.waiting);
         for waiting in waiting {
             let node = match file_of(&waiting.op) {

@@ -108,6 +108,9 @@ fn a_full_disk_refuses_and_work_resumes_when_there_is_room() {
                 Err(error) => panic!("{error}"),
             }
             harness.log.flush(&mut harness.disk);
+            if random.one_in(200) {
+                harness.checkpoint();
+            }
             for _ in 0..random.below(6) {
                 harness.step();
             }
@@ -142,6 +145,9 @@ fn a_full_disk_refuses_and_work_resumes_when_there_is_room() {
         let mut again = 0;
         for _ in 0..1000 {
             harness.log.flush(&mut harness.disk);
+            if harness.log.wants_checkpoint() {
+                harness.checkpoint();
+            }
             for _ in 0..20 {
                 harness.step();
             }

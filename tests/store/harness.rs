@@ -335,9 +335,13 @@ impl Harness {
         for sequence in self.model.range(..=self.flushed).map(|entry| entry.0) {
             assert!(
                 found.contains(sequence),
-                "acknowledged {sequence} is lost; flushed {}, last {}, found {:?} to {:?}, blob {:?}, told {:?}, files {:?}",
+                "acknowledged {sequence} is lost; flushed {}, last {:?}, found {:?} to {:?}, blob {:?}, told {:?}, files {:?}",
                 self.flushed,
-                self.last,
+                self.model
+                    .range(..=self.flushed)
+                    .map(|e| *e.0)
+                    .filter(|s| !found.contains(s))
+                    .collect::<Vec<_>>(),
                 found.first(),
                 found.last(),
                 self.told.blob,

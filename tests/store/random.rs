@@ -59,7 +59,11 @@ fn run(seed: u64, sync: SyncPolicy) {
                     harness.log.skip_to(harness.last);
                 }
             }
-            59..61 => harness.checkpoint(),
+            59..61 => {
+                if random.one_in(2) || harness.log.wants_checkpoint() {
+                    harness.checkpoint();
+                }
+            }
             61..63 => {
                 if random.one_in(3) {
                     harness.settle();

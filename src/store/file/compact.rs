@@ -76,6 +76,8 @@ pub(super) struct Compaction {
     out: Vec<u8>,
     written: u64,
     frame: Vec<u8>,
+    /// The last sequence in it.
+    frame_last: u64,
     records: u32,
     digest: Digest,
     /// Copied messages: sequence and where they came from and are.
@@ -108,7 +110,7 @@ impl Compaction {
             flushed: self.first_commit,
             length: (FRAME_HEAD + self.frame.len()) as u32,
             records: self.records,
-            last_sequence: self.last_sequence,
+            last_sequence: self.frame_last,
             digest: self.digest.finish(),
             last_unix_ns: 0,
         };
@@ -175,6 +177,7 @@ impl FileLog {
             out: Vec::new(),
             written: FIRST_FRAME.into(),
             frame: Vec::new(),
+            frame_last: 0,
             records: 0,
             digest: Digest::default(),
             moves: VecDeque::new(),
@@ -544,6 +547,7 @@ fn copy(
     let sum = message.write(seed, &mut compaction.frame[at..]);
     compaction.digest.add(sum);
     compaction.records += 1;
+    compaction.frame_last = message.sequence;
     let offset = compaction.written as usize + compaction.out.len() + FRAME_HEAD + at;
     compaction
         .moves

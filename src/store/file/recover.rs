@@ -298,6 +298,7 @@ impl FileLog {
             self.segments.insert(key, segment);
         }
         let start = decoder.start;
+        self.checkpoint.replays_from = Some(start.segment);
         if let Some(recovery) = self.recovery() {
             recovery.has_checkpoint = true;
             recovery.expected = start.commit;
@@ -432,6 +433,7 @@ impl FileLog {
         }));
         self.segments.clear();
         self.blob = None;
+        self.checkpoint.replays_from = None;
         *index = Index::new(self.config.seed);
         let path = self.config.directory.clone();
         self.recover_op(Doing::List, Op::List { path }, disk);

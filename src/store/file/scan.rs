@@ -111,6 +111,15 @@ impl Scan {
         }
     }
 
+    /// The commit that a frame that is not whole has or had, if `next` is the next one.
+    fn commit_here(&self, head: Option<FrameHead>, next: &FrameHead) -> u64 {
+        match head {
+            _ if self.expected > 0 => self.expected,
+            Some(head) => head.commit,
+            None => next.commit - 1,
+        }
+    }
+
     fn is_cut(&self, limits: &Limits) -> bool {
         limits
             .next_commit
@@ -187,7 +196,7 @@ impl Scan {
         if let Some((skipped, next)) = next_frame(rest, limits.identity, self.expected)
             && (limits.compacted_end.is_some()
                 || limits.next_commit.is_some()
-                || next.flushed >= self.expected)
+                || next.flushed >= self.commit_here(head, &next))
         {
             salvage(Seed::of(limits.identity), &rest[..skipped], start, found);
             self.at = start + skipped as u64;
