@@ -542,6 +542,10 @@ impl SimDisk {
     /// If there is no such file or byte.
     pub fn flip(&mut self, path: &str, byte: usize, bit: u8) {
         let node = &mut self.nodes[self.names[path]];
+        if self.trace {
+            let around = &node.content[byte & !511..][..SECTOR];
+            eprintln!("bit {bit} of byte {byte} of {path} flips, in sector {around:?}");
+        }
         node.content[byte] ^= 1 << bit;
         if let Some(byte) = node.flushed.get_mut(byte) {
             *byte ^= 1 << bit;

@@ -310,7 +310,7 @@ impl FileLog {
 
     /// Gives up the checkpoints there are: segments must not wait for one that does not come, and
     /// the log says all that they say.
-    fn discard_checkpoints(&mut self, disk: &mut dyn Disk) {
+    pub(super) fn discard_checkpoints(&mut self, disk: &mut dyn Disk) {
         for number in std::mem::take(&mut self.checkpoint.old) {
             self.checkpoint.discards += 1;
             let path = self.path(&checkpoint_file(number));
@@ -334,7 +334,7 @@ impl FileLog {
         }
     }
 
-    fn remove_checkpoints(&mut self, numbers: Vec<u32>, disk: &mut dyn Disk) {
+    pub(super) fn remove_checkpoints(&mut self, numbers: Vec<u32>, disk: &mut dyn Disk) {
         for number in numbers {
             let path = self.path(&checkpoint_file(number));
             self.operations

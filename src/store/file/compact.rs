@@ -405,6 +405,7 @@ impl FileLog {
             next_commit: None,
             // Nothing but frames is expected up to its end.
             compacted_end: Some(end.into()),
+            headless: false,
             length: u64::from(end),
         };
         let data = std::mem::take(&mut compaction.data);
@@ -426,17 +427,8 @@ impl FileLog {
                     copy(compaction, seed, identity, place, &message);
                 }
             }
-            Found::Damage(bytes, sequence) => {
-                let place = Place {
-                    segment: key,
-                    offset: bytes.start as u32,
-                };
-                // What was erased is not copied, and not missed.
-                let dead = sequence
-                    .is_some_and(|sequence| index.get(sequence).is_none_or(|e| e.place != place));
-                compaction.damaged |= !dead;
-            }
-            Found::Record(..) | Found::Frame(_) => {}
+            Found::Damage(..) => compaction.damaged = true,
+            Found::Record(..) | Found::Erased(_) | Found::Frame(_) => {}
         });
         compaction.scan = scan;
         let ended = match progress {

@@ -683,6 +683,10 @@ impl FileLog {
                 target.scant = None;
                 target.step = Step::Full;
                 target.doubtful = true;
+                if is_active {
+                    // Not even removals can be written.
+                    self.discard_checkpoints(disk);
+                }
                 return;
             }
             (Err(error), _) => {
