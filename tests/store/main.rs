@@ -9,3 +9,4 @@ mod faults;
 mod harness;
 mod journal;
 mod random;
+mod space;

@@ -130,6 +130,7 @@ enum RetireStep {
     Waiting,
     Syncing,
     Cutting,
+    Closing,
 }
 
 #[derive(Debug, Default)]
@@ -182,7 +183,11 @@ impl Writer {
 
     pub(super) fn files(&self) -> Vec<FileId> {
         let targets = self.active.iter().chain(&self.spare);
-        let retired = self.retired.iter().map(|retired| &retired.target);
+        let retired = self
+            .retired
+            .iter()
+            .filter(|retired| retired.step != RetireStep::Closing)
+            .map(|retired| &retired.target);
         targets
             .chain(retired)
             .filter(|target| target.opened)
@@ -772,13 +777,17 @@ impl FileLog {
             return;
         }
         // A file that could not be cut is only larger than it need be.
+        if retired.step == RetireStep::Cutting {
+            retired.step = RetireStep::Closing;
+            let doing = super::Doing::Write(Doing::Retire(key));
+            self.operations.submit(doing, Op::Close { file }, disk);
+            return;
+        }
         self.writer.retired.swap_remove(at);
         if let Some(segment) = self.segments.get_mut(&key) {
             segment.sealed = true;
         }
         self.reclaim.look = true;
-        let close = Op::Close { file };
-        self.operations.submit(super::Doing::Nothing, close, disk);
     }
 
     pub(in crate::store) fn wants_sync(&self) -> bool {
