@@ -13,9 +13,9 @@ use super::file::Reader;
 use super::message::{Damage, LogFailure};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"RwJ1");
-/// Bytes of a commit's head: magic, checksum over the rest, identity, commit, length of all of it,
-/// number of items.
-const HEAD: usize = 32;
+/// Bytes of a commit's head: magic, checksum over the rest of the head, identity, commit, length of
+/// all of it, number of items, checksum over the items, padding.
+const HEAD: usize = 40;
 const ALIGN: usize = 8;
 /// Ending of a journal's files, behind the path and a number.
 const ENDING: &str = ".state";
@@ -51,6 +51,8 @@ enum Doing {
     List,
     OpenOld,
     Read,
+    Flush,
+    FlushDir,
     OpenNew,
     Cut,
     Allocate,
@@ -344,7 +346,10 @@ impl Journal {
         commit[28..32].copy_from_slice(&self.waiting_items.to_le_bytes());
         commit[HEAD..HEAD + self.waiting.len()].copy_from_slice(&self.waiting);
         commit[HEAD + self.waiting.len()..].fill(super::file::PADDING);
-        let sum = crc32fast::hash(&commit[8..]);
+        let sum = crc32fast::hash(&commit[HEAD..]);
+        commit[32..36].copy_from_slice(&sum.to_le_bytes());
+        commit[36..HEAD].fill(super::file::PADDING);
+        let sum = crc32fast::hash(&commit[8..HEAD]);
         commit[4..8].copy_from_slice(&sum.to_le_bytes());
         self.waiting.clear();
         self.waiting_items = 0;
@@ -401,6 +406,7 @@ impl Journal {
         match doing {
             Doing::List => self.listed(done, disk),
             Doing::OpenOld | Doing::Read => self.recover(doing, done, disk),
+            Doing::Flush | Doing::FlushDir => self.flushed(doing, done, disk),
             Doing::Nothing => {}
             _ if self.phase == Phase::Closed => {}
             Doing::OpenNew | Doing::Cut | Doing::Allocate | Doing::Write | Doing::SyncDir => {
@@ -501,6 +507,12 @@ impl Journal {
         let number = self.reading;
         let Some(file) = self.file else { return };
         let more = match (doing, done.result) {
+            (Doing::OpenOld, Err(DiskError::NotFound)) => {
+                // It was old: a predecessor that was just killed removed it.
+                self.file = None;
+                self.next_candidate(disk);
+                return;
+            }
             (_, Err(error)) => {
                 let path = self.path(number);
                 self.fail(LogFailure::Open { path, error });
@@ -523,8 +535,6 @@ impl Journal {
             self.submit(Doing::Read, read, disk);
             return;
         }
-        self.file = None;
-        self.submit(Doing::Nothing, Op::Close { file }, disk);
         let data = std::mem::take(&mut self.data);
         let found = decode(&data, self.config.identity);
         let Some(state) = found.state else {
@@ -533,6 +543,8 @@ impl Journal {
             if self.candidates.is_empty() && found.had_something {
                 self.report(number, 0..data.len() as u64);
             }
+            self.file = None;
+            self.submit(Doing::Nothing, Op::Close { file }, disk);
             self.next_candidate(disk);
             return;
         };
@@ -549,7 +561,23 @@ impl Journal {
         }
         self.base = Some((base, 1 + state.deltas.len() as u32));
         self.recovered = Some(state);
-        self.phase = Phase::Ready;
+        // A killed predecessor may not have come to flush it, and from now on it is durable.
+        self.submit(Doing::Flush, Op::Sync { file }, disk);
+    }
+
+    fn flushed(&mut self, doing: Doing, done: Completed, disk: &mut dyn Disk) {
+        let Some(file) = self.file else { return };
+        if let Err(error) = done.result {
+            let path = self.path(self.reading);
+            self.fail(LogFailure::Open { path, error });
+        } else if doing == Doing::Flush {
+            let path = self.directory();
+            self.submit(Doing::FlushDir, Op::SyncDir { path }, disk);
+        } else {
+            self.file = None;
+            self.submit(Doing::Nothing, Op::Close { file }, disk);
+            self.phase = Phase::Ready;
+        }
     }
 
     fn report(&mut self, number: u32, bytes: std::ops::Range<u64>) {
@@ -587,20 +615,26 @@ struct Commit<'a> {
     items: Vec<&'a [u8]>,
 }
 
-fn read_commit(bytes: &[u8], identity: u64) -> Option<Commit<'_>> {
-    let mut head = Reader::new(bytes.get(..HEAD)?);
+/// A commit's head: number, length, number of items, checksum over them.
+fn read_head(bytes: &[u8], identity: u64) -> Option<(u64, usize, u32, u32)> {
+    let bytes = bytes.get(..HEAD)?;
+    let mut head = Reader::new(bytes);
     let (magic, sum) = (head.u32()?, head.u32()?);
-    if magic != MAGIC || head.u64()? != identity {
+    if magic != MAGIC || head.u64()? != identity || crc32fast::hash(&bytes[8..]) != sum {
         return None;
     }
-    let number = head.u64()?;
-    let length = head.u32()? as usize;
-    let count = head.u32()?;
-    let commit = bytes.get(..length)?;
-    if length < HEAD || !length.is_multiple_of(ALIGN) || crc32fast::hash(&commit[8..]) != sum {
+    let (number, length) = (head.u64()?, head.u32()? as usize);
+    let sane = length >= HEAD && length.is_multiple_of(ALIGN);
+    sane.then_some((number, length, head.u32()?, head.u32()?))
+}
+
+fn read_commit(bytes: &[u8], identity: u64) -> Option<Commit<'_>> {
+    let (number, length, count, sum) = read_head(bytes, identity)?;
+    let items = bytes.get(HEAD..length)?;
+    if crc32fast::hash(items) != sum {
         return None;
     }
-    let mut body = Reader::new(&commit[HEAD..]);
+    let mut body = Reader::new(items);
     let mut items = Vec::new();
     for _ in 0..count {
         let length = body.u32()? as usize;
@@ -643,16 +677,20 @@ fn decode(data: &[u8], identity: u64) -> Found {
             }
             continue;
         }
+        // The last one: torn, or written whole and changed since.
         let used = rest.iter().rposition(|byte| *byte != 0);
         let used = used.map_or(0, |at| at + 1).max(HEAD).min(rest.len());
-        let like_ours = rest.starts_with(&MAGIC.to_le_bytes())
+        let ours = rest.starts_with(&MAGIC.to_le_bytes())
             || rest
                 .get(8..16)
                 .is_some_and(|id| id == identity.to_le_bytes());
-        if like_ours && !super::file::has_zero_sector(&rest[..used], at as u64) {
-            // Written whole, and changed since.
+        let last = match read_head(rest, identity) {
+            Some((_, length, _, _)) => rest.get(..length),
+            None => ours.then(|| &rest[..used]),
+        };
+        if let Some(last) = last.filter(|last| !super::file::has_zero_sector(last, at as u64)) {
             found.had_something = true;
-            found.damage.push(at as u64..(at + used) as u64);
+            found.damage.push(at as u64..(at + last.len()) as u64);
         }
         return found;
     }
@@ -679,12 +717,14 @@ impl Found {
 pub(super) fn fuzz(bytes: &[u8]) {
     const IDENTITY: u64 = 7;
     let mut bytes = bytes.to_vec();
-    if bytes.len() > HEAD {
+    if bytes.len() > HEAD + ALIGN {
         let length = bytes.len() & !(ALIGN - 1);
         bytes[..4].copy_from_slice(&MAGIC.to_le_bytes());
         bytes[8..16].copy_from_slice(&IDENTITY.to_le_bytes());
         bytes[24..28].copy_from_slice(&(length as u32).to_le_bytes());
-        let sum = crc32fast::hash(&bytes[8..length]);
+        let sum = crc32fast::hash(&bytes[HEAD..length]);
+        bytes[32..36].copy_from_slice(&sum.to_le_bytes());
+        let sum = crc32fast::hash(&bytes[8..HEAD]);
         bytes[4..8].copy_from_slice(&sum.to_le_bytes());
     }
     let found = decode(&bytes, IDENTITY);

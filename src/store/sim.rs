@@ -78,6 +78,8 @@ pub struct SimDisk {
     waiting: Vec<Waiting>,
     /// Operations carried out so far.
     pub steps: u64,
+    /// Prints each of them.
+    pub trace: bool,
 }
 
 impl SimDisk {
@@ -94,6 +96,7 @@ impl SimDisk {
             open: BTreeMap::new(),
             waiting: Vec::new(),
             steps: 0,
+            trace: false,
         }
     }
 
@@ -125,13 +128,9 @@ impl SimDisk {
             let at = ready[self.random() as usize % ready.len()];
             let waiting = self.waiting.swap_remove(at);
             self.steps += 1;
-            if std::env::var_os("STORE_TRACE").is_some() {
-                eprintln!(
-                    "{} {} {:?}",
-                    self.steps,
-                    if waiting.orphan { "late" } else { "" },
-                    waiting.op
-                );
+            if self.trace {
+                let late = if waiting.orphan { " (late)" } else { "" };
+                eprintln!("{}{late} {:?}", self.steps, waiting.op);
             }
             if waiting.orphan {
                 self.carry_out_orphan(waiting);
@@ -444,8 +443,8 @@ impl SimDisk {
 
     /// The process is killed: what it had under way may happen later, or not at all.
     pub fn kill(&mut self) {
-        if std::env::var_os("STORE_TRACE").is_some() {
-            eprintln!("KILL");
+        if self.trace {
+            eprintln!("killed");
         }
         for waiting in &mut self.waiting {
             if !waiting.orphan {
@@ -469,8 +468,8 @@ impl SimDisk {
 
     /// The power goes: of what was not flushed, some sectors are there and some are not.
     pub fn power_loss(&mut self) {
-        if std::env::var_os("STORE_TRACE").is_some() {
-            eprintln!("POWER");
+        if self.trace {
+            eprintln!("power lost");
         }
         let waiting = std::mem::take(&mut self.waiting);
         for waiting in waiting {
@@ -543,6 +542,10 @@ impl SimDisk {
     /// If there is no such file or byte.
     pub fn flip(&mut self, path: &str, byte: usize, bit: u8) {
         let node = &mut self.nodes[self.names[path]];
+        if self.trace {
+            let around = &node.content[byte & !511..][..SECTOR];
+            eprintln!("bit {bit} of byte {byte} of {path} flips, in sector {around:?}");
+        }
         node.content[byte] ^= 1 << bit;
         if let Some(byte) = node.flushed.get_mut(byte) {
             *byte ^= 1 << bit;

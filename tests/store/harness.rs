@@ -155,6 +155,7 @@ impl Harness {
 
     pub fn new(seed: u64, sync: SyncPolicy, segment_bytes: u32, cache_bytes: usize) -> Self {
         let mut disk = SimDisk::new(seed);
+        disk.trace = std::env::var_os("STORE_TRACE").is_some();
         let log = Log::create(7, config(sync, segment_bytes, cache_bytes), &mut disk);
         Self {
             disk,

@@ -44,7 +44,6 @@ fn open(disk: &mut SimDisk) -> Journal {
 }
 
 #[test]
-#[ignore = "fails on some seeds; the store is not finished"]
 fn a_journal_comes_back_as_it_was_acknowledged() {
     for_seeds(1500, |seed| {
         let mut random = Random::new(seed);

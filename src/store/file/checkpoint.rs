@@ -5,7 +5,7 @@ use super::image::{Encoder, Start};
 use super::record::FIRST_FRAME;
 use super::segment::checkpoint_file;
 use crate::store::aligned::Aligned;
-use crate::store::disk::{BLOCK, Completed, Disk, FileId, Op, OpenMode, block_up};
+use crate::store::disk::{BLOCK, Completed, Disk, DiskError, FileId, Op, OpenMode, block_up};
 use crate::store::index::Index;
 use crate::store::log::Mark;
 
@@ -21,6 +21,9 @@ pub(super) enum Doing {
     Cut,
     Write,
     SyncDir,
+    /// Of old ones that are given up.
+    Discard,
+    SyncDiscarded,
 }
 
 /// What is encoded next.
@@ -42,6 +45,8 @@ struct Writing {
     encoder: Encoder,
     part: Part,
     last_sequence: u64,
+    /// The segment that it begins to replay in.
+    segment: u32,
     /// Encoded and not written.
     waiting: Vec<u8>,
     written: u64,
@@ -58,6 +63,10 @@ pub(super) struct Checkpoint {
     pub(super) newest: u32,
     /// Numbers of those that go when another is complete.
     pub(super) old: Vec<u32>,
+    /// With the newest, the first segment that a start replays; `None` without any checkpoint.
+    pub(super) replays_from: Option<u32>,
+    /// Removals under way of checkpoints that are given up.
+    discards: usize,
     pub(super) size: u64,
     writing: Option<Box<Writing>>,
     /// Bytes of log written when the newest began.
@@ -154,6 +163,7 @@ impl FileLog {
             encoder,
             part: Part::Subjects(0),
             last_sequence: state.last_sequence,
+            segment: start.segment,
             waiting: Vec::new(),
             written: 0,
             busy: true,
@@ -253,6 +263,10 @@ impl FileLog {
     }
 
     pub(super) fn checkpoint_step(&mut self, doing: Doing, done: Completed, disk: &mut dyn Disk) {
+        if matches!(doing, Doing::Discard | Doing::SyncDiscarded) {
+            self.discarded(doing, &done, disk);
+            return;
+        }
         let Some(writing) = self.checkpoint.writing.as_deref_mut() else {
             return;
         };
@@ -262,16 +276,14 @@ impl FileLog {
         }
         match (doing, done.result) {
             // The log is well without it; the next one is tried when more was written.
-            (_, Err(_)) => {
-                let path = format!(
-                    "{}/{}",
-                    self.config.directory,
-                    checkpoint_file(writing.number)
-                );
+            (_, Err(error)) => {
+                let number = writing.number;
                 self.checkpoint.log_bytes = writing.log_bytes;
-                let remove = Op::Remove { path };
                 self.finish_checkpoint(disk);
-                self.operations.submit(super::Doing::Nothing, remove, disk);
+                self.remove_checkpoints(vec![number], disk);
+                if error == DiskError::NoSpace {
+                    self.discard_checkpoints(disk);
+                }
             }
             (Doing::Open, Ok(_)) => {
                 writing.busy = true;
@@ -286,14 +298,47 @@ impl FileLog {
                 let (number, written) = (writing.number, writing.written);
                 self.checkpoint.log_bytes = writing.log_bytes;
                 self.checkpoint.size = written;
+                self.checkpoint.replays_from = Some(writing.segment);
+                self.reclaim.look = true;
                 self.finish_checkpoint(disk);
-                for old in std::mem::replace(&mut self.checkpoint.old, vec![number]) {
-                    let path = self.path(&checkpoint_file(old));
-                    self.operations
-                        .submit(super::Doing::Nothing, Op::Remove { path }, disk);
-                }
+                let old = std::mem::replace(&mut self.checkpoint.old, vec![number]);
+                self.remove_checkpoints(old, disk);
             }
-            (Doing::Cut | Doing::Write, Ok(_)) => {}
+            (_, Ok(_)) => {}
+        }
+    }
+
+    /// Gives up the checkpoints there are: segments must not wait for one that does not come, and
+    /// the log says all that they say.
+    pub(super) fn discard_checkpoints(&mut self, disk: &mut dyn Disk) {
+        for number in std::mem::take(&mut self.checkpoint.old) {
+            self.checkpoint.discards += 1;
+            let path = self.path(&checkpoint_file(number));
+            let doing = super::Doing::Checkpoint(Doing::Discard);
+            self.operations.submit(doing, Op::Remove { path }, disk);
+        }
+    }
+
+    fn discarded(&mut self, doing: Doing, done: &Completed, disk: &mut dyn Disk) {
+        if matches!(doing, Doing::Discard) {
+            self.checkpoint.discards -= 1;
+            if self.checkpoint.discards == 0 {
+                let path = self.config.directory.clone();
+                let doing = super::Doing::Checkpoint(Doing::SyncDiscarded);
+                self.operations.submit(doing, Op::SyncDir { path }, disk);
+            }
+        } else if done.result.is_ok() && self.checkpoint.old.is_empty() {
+            self.checkpoint.size = 0;
+            self.checkpoint.replays_from = None;
+            self.reclaim.look = true;
+        }
+    }
+
+    pub(super) fn remove_checkpoints(&mut self, numbers: Vec<u32>, disk: &mut dyn Disk) {
+        for number in numbers {
+            let path = self.path(&checkpoint_file(number));
+            self.operations
+                .submit(super::Doing::Nothing, Op::Remove { path }, disk);
         }
     }
 

@@ -76,6 +76,8 @@ pub(super) struct Compaction {
     out: Vec<u8>,
     written: u64,
     frame: Vec<u8>,
+    /// The last sequence in it.
+    frame_last: u64,
     records: u32,
     digest: Digest,
     /// Copied messages: sequence and where they came from and are.
@@ -108,7 +110,7 @@ impl Compaction {
             flushed: self.first_commit,
             length: (FRAME_HEAD + self.frame.len()) as u32,
             records: self.records,
-            last_sequence: self.last_sequence,
+            last_sequence: self.frame_last,
             digest: self.digest.finish(),
             last_unix_ns: 0,
         };
@@ -175,6 +177,7 @@ impl FileLog {
             out: Vec::new(),
             written: FIRST_FRAME.into(),
             frame: Vec::new(),
+            frame_last: 0,
             records: 0,
             digest: Digest::default(),
             moves: VecDeque::new(),
@@ -402,6 +405,7 @@ impl FileLog {
             next_commit: None,
             // Nothing but frames is expected up to its end.
             compacted_end: Some(end.into()),
+            headless: false,
             length: u64::from(end),
         };
         let data = std::mem::take(&mut compaction.data);
@@ -423,17 +427,8 @@ impl FileLog {
                     copy(compaction, seed, identity, place, &message);
                 }
             }
-            Found::Damage(bytes, sequence) => {
-                let place = Place {
-                    segment: key,
-                    offset: bytes.start as u32,
-                };
-                // What was erased is not copied, and not missed.
-                let dead = sequence
-                    .is_some_and(|sequence| index.get(sequence).is_none_or(|e| e.place != place));
-                compaction.damaged |= !dead;
-            }
-            Found::Record(..) | Found::Frame(_) => {}
+            Found::Damage(..) => compaction.damaged = true,
+            Found::Record(..) | Found::Erased(_) | Found::Frame(_) => {}
         });
         compaction.scan = scan;
         let ended = match progress {
@@ -544,6 +539,7 @@ fn copy(
     let sum = message.write(seed, &mut compaction.frame[at..]);
     compaction.digest.add(sum);
     compaction.records += 1;
+    compaction.frame_last = message.sequence;
     let offset = compaction.written as usize + compaction.out.len() + FRAME_HEAD + at;
     compaction
         .moves

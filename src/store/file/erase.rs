@@ -15,7 +15,7 @@ use crate::store::log::Mark;
 
 /// What removed messages are overwritten with. Not zero, for a sector of zeros at the end of the
 /// log is taken for one that was never written.
-const FILLING: u8 = 0xe5;
+pub(super) const FILLING: u8 = 0xe5;
 
 #[derive(Debug)]
 struct Erasure {

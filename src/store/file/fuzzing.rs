@@ -74,6 +74,7 @@ pub(in crate::store) fn segment(bytes: &[u8]) {
             identity: IDENTITY,
             next_commit,
             compacted_end,
+            headless: false,
             length,
         };
         let mut scan = Scan { at: 0, expected: 1 };

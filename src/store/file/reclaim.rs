@@ -48,6 +48,14 @@ impl FileLog {
         newest.map(|(key, _)| *key)
     }
 
+    /// Whether a start would replay the segment: the checkpoint names messages whose removal
+    /// stands in it.
+    fn is_replayed(&self, segment: &Segment) -> bool {
+        self.checkpoint
+            .replays_from
+            .is_some_and(|from| segment.name.last_number >= from)
+    }
+
     fn choose_drops(&mut self, index: &mut Index) {
         let newest = self.newest();
         let empty: Vec<u32> = self
@@ -64,10 +72,14 @@ impl FileLog {
             .map(|(key, _)| *key)
             .collect();
         let compacting = self.compaction.as_ref();
+        let found = empty.len();
         let empty: Vec<u32> = empty
             .into_iter()
             .filter(|key| compacting.is_none_or(|compaction| !compaction.uses(*key)))
+            .filter(|key| self.segments.get(key).is_some_and(|s| !self.is_replayed(s)))
             .collect();
+        // Those that wait for a later checkpoint should not wait for long.
+        self.checkpoint.stale |= empty.len() < found && compacting.is_none();
         if empty.is_empty() {
             return;
         }
@@ -155,6 +167,7 @@ impl FileLog {
         let usable = |key: u32, segment: &Segment| {
             segment.sealed
                 && Some(key) != newest
+                && !self.is_replayed(segment)
                 && !segment.damaged
                 && !segment.dropping
                 && segment.live > 0

@@ -54,10 +54,13 @@ enum Work {
     Replay(u64),
     /// It was compacted after the checkpoint: only where its messages are is news.
     Relocate,
+    /// Nothing is read; its file is longer than need be.
+    Cut,
 }
 
 #[derive(Debug)]
 struct Loading {
+    number: u32,
     file: FileId,
     decoder: Box<Decoder>,
     data: Vec<u8>,
@@ -218,6 +221,7 @@ impl FileLog {
         let next = recovery.checkpoints.pop();
         if let Some(number) = next {
             recovery.loading = Some(Loading {
+                number,
                 file,
                 decoder: Box::new(Decoder::new(seed)),
                 data: Vec::new(),
@@ -278,6 +282,10 @@ impl FileLog {
                 let size = loading.at;
                 if let Some(loading) = recovery.loading.take() {
                     recovery.checkpoints.clear();
+                    let number = loading.number;
+                    let mut others = std::mem::replace(&mut self.checkpoint.old, vec![number]);
+                    others.retain(|other| *other != number);
+                    self.remove_checkpoints(others, disk);
                     let close = Op::Close { file: loading.file };
                     self.operations.submit(super::Doing::Nothing, close, disk);
                     self.checkpoint.size = size;
@@ -298,6 +306,7 @@ impl FileLog {
             self.segments.insert(key, segment);
         }
         let start = decoder.start;
+        self.checkpoint.replays_from = Some(start.segment);
         if let Some(recovery) = self.recovery() {
             recovery.has_checkpoint = true;
             recovery.expected = start.commit;
@@ -351,6 +360,10 @@ impl FileLog {
                 listed.key = *key;
                 if let Some(segment) = self.segments.get_mut(key) {
                     segment.dropping = false;
+                    let long = listed.length > block_up(segment.end.into());
+                    if listed.work == Work::None && long {
+                        listed.work = Work::Cut;
+                    }
                 }
                 continue;
             }
@@ -432,6 +445,7 @@ impl FileLog {
         }));
         self.segments.clear();
         self.blob = None;
+        self.checkpoint.replays_from = None;
         *index = Index::new(self.config.seed);
         let path = self.config.directory.clone();
         self.recover_op(Doing::List, Op::List { path }, disk);
@@ -484,8 +498,8 @@ impl FileLog {
                 .scanning
                 .take()
                 .map_or(0, |scanning| scanning.at + 1);
-            let next =
-                (from..recovery.listed.len()).find(|at| recovery.listed[*at].work != Work::None);
+            let read = |at: &usize| !matches!(recovery.listed[*at].work, Work::None | Work::Cut);
+            let next = (from..recovery.listed.len()).find(read);
             let Some(at) = next else {
                 self.sync_found(index, disk);
                 return;
@@ -584,6 +598,7 @@ impl FileLog {
             listed.length = scanning.data_at + scanning.data.len() as u64;
         }
         let length = listed.length;
+        let listed_empty = listed.empty;
         let compacted = listed.head.filter(|head| head.end > 0);
         let compacted_end = match compacted {
             Some(head) => Some(head.end.into()),
@@ -600,6 +615,7 @@ impl FileLog {
             identity: self.config.identity,
             next_commit,
             compacted_end,
+            headless: listed_empty,
             length,
         };
         let known = recovery.known;
@@ -639,7 +655,6 @@ impl FileLog {
                     segment.sealed = true;
                 }
                 if let Some(recovery) = self.recovery() {
-                    recovery.listed[at].empty |= end <= u64::from(FIRST_FRAME);
                     recovery.listed[at].mended = mended.filter(|_| compacted_end.is_none());
                     if work != Work::Relocate {
                         recovery.expected = match compacted {
@@ -720,7 +735,8 @@ impl FileLog {
             end = segment.end;
             total = segment.total;
         }
-        if listed.empty && !damaged && total == 0 && listed.work != Work::Relocate {
+        let replayed = matches!(listed.work, Work::Replay(_));
+        if listed.empty && !damaged && total == 0 && replayed {
             self.segments.remove(&listed.key);
             self.operations
                 .submit(super::Doing::Nothing, Op::Remove { path }, disk);
@@ -825,6 +841,13 @@ impl Applier<'_, '_> {
             Found::Record(_, Record::Removed(ranges)) if !self.relocate => self.removed(&ranges),
             Found::Record(..) => {}
             Found::Damage(bytes, sequence) => self.damage(bytes, sequence),
+            Found::Erased(sequence) => {
+                // Not one that a message has: its head may be damaged, too.
+                let free = self.index.get(sequence).is_none();
+                if let Some(segment) = self.log.segments.get_mut(&self.key).filter(|_| free) {
+                    segment.note(sequence);
+                }
+            }
             Found::Frame(head) => {
                 if !self.relocate && head.last_sequence >= self.index.last_sequence() {
                     self.close_damage(head.last_sequence);
@@ -933,23 +956,20 @@ impl Applier<'_, '_> {
             first: self.index.last_sequence() + 1,
             last: if self.relocate { 0 } else { u64::MAX },
         };
-        if let Some(sequence) = sequence {
-            let place = Place {
-                segment: self.key,
-                offset: damage.bytes.start as u32,
-            };
-            if let Some(segment) = self.log.segments.get_mut(&self.key) {
-                segment.note(sequence);
-            }
-            let known = self.index.get(sequence);
-            if sequence < damage.first && known.is_none_or(|known| known.place != place) {
-                // It was removed, and then erased.
-                return;
-            }
-            (damage.first, damage.last) = (sequence, sequence);
-            if !self.relocate {
-                self.index.skip_to(sequence);
-            }
+        let place = Place {
+            segment: self.key,
+            offset: damage.bytes.start as u32,
+        };
+        let known = sequence.filter(|sequence| {
+            self.index
+                .get(*sequence)
+                .is_some_and(|entry| entry.place == place)
+        });
+        match known {
+            Some(sequence) => (damage.first, damage.last) = (sequence, sequence),
+            // Messages that the checkpoint knows are found damaged when they are read.
+            None if self.relocate => return,
+            None => {}
         }
         self.log.report(damage);
     }

@@ -8,11 +8,11 @@
 //! - Of the last frame of all: sectors that a torn write left out are zero, for the file was when
 //!   it was made. A frame without such a sector was written whole, and then changed.
 
+use super::erase::FILLING;
 use super::record::{
-    ALIGN, FRAME_HEAD, FrameHead, RECORD_HEAD, Record, Seed, extent, is_whole, read_record,
-    sequence_of,
+    ALIGN, FIRST_FRAME, FRAME_HEAD, FrameHead, RECORD_HEAD, Record, Seed, extent, is_whole,
+    read_record, sequence_of,
 };
-
 use crate::store::disk::BLOCK;
 
 /// Smallest unit that a disk writes wholly or not at all, in bytes.
@@ -26,6 +26,8 @@ pub(super) enum Found<'a> {
     /// A damaged stretch, given as bytes of the file; if it is a record, the sequence that it
     /// seems to have.
     Damage(std::ops::Range<u64>, Option<u64>),
+    /// A record that was overwritten on purpose, and its sequence.
+    Erased(u64),
     /// A frame is over.
     Frame(FrameHead),
 }
@@ -47,6 +49,8 @@ pub(super) struct Limits {
     pub(super) next_commit: Option<u64>,
     /// A compacted segment: all its frames have one commit, and this is where they end.
     pub(super) compacted_end: Option<u64>,
+    /// The segment's head, which is part of its first write, is not there.
+    pub(super) headless: bool,
     /// Length of the file in bytes.
     pub(super) length: u64,
 }
@@ -70,6 +74,15 @@ impl Scan {
         found: &mut dyn FnMut(Found<'_>),
     ) -> Progress {
         let read_to = data_at + data.len() as u64;
+        if limits.headless && self.at == u64::from(FIRST_FRAME) {
+            if read_to < limits.length {
+                return Progress::More(limits.length);
+            }
+            let frames = &data[(self.at.min(read_to) - data_at) as usize..];
+            if !was_flushed(frames, limits.identity) {
+                return Progress::End(self.at);
+            }
+        }
         loop {
             if let Some(end) = limits.compacted_end
                 && self.at >= end
@@ -108,6 +121,15 @@ impl Scan {
                 Some(progress) => return progress,
                 None => continue,
             }
+        }
+    }
+
+    /// The commit that a frame that is not whole has or had, if `next` is the next one.
+    fn commit_here(&self, head: Option<FrameHead>, next: &FrameHead) -> u64 {
+        match head {
+            _ if self.expected > 0 => self.expected,
+            Some(head) => head.commit,
+            None => next.commit - 1,
         }
     }
 
@@ -150,9 +172,13 @@ impl Scan {
             match read_record(seed, &frame[at..at + record.length]) {
                 Some(record) => found(Found::Record(start, record)),
                 None => {
-                    let sequence = sequence_of(&frame[at..])
-                        .filter(|sequence| *sequence > 0 && *sequence <= head.last_sequence);
-                    found(Found::Damage(start..start + record.length as u64, sequence));
+                    let bytes = &frame[at..at + record.length];
+                    let sequence = sequence_of(bytes);
+                    if is_erased(bytes, start) {
+                        found(Found::Erased(sequence.unwrap_or(0)));
+                    } else {
+                        found(Found::Damage(start..start + bytes.len() as u64, sequence));
+                    }
                 }
             }
             at += record.length;
@@ -187,7 +213,7 @@ impl Scan {
         if let Some((skipped, next)) = next_frame(rest, limits.identity, self.expected)
             && (limits.compacted_end.is_some()
                 || limits.next_commit.is_some()
-                || next.flushed >= self.expected)
+                || next.flushed >= self.commit_here(head, &next))
         {
             salvage(Seed::of(limits.identity), &rest[..skipped], start, found);
             self.at = start + skipped as u64;
@@ -268,6 +294,17 @@ pub(in crate::store) fn has_zero_sector(bytes: &[u8], at: u64) -> bool {
         .any(|sector| !sector.is_empty() && sector.iter().all(|byte| *byte == 0))
 }
 
+/// Whether a record that begins at byte `at` of the file was overwritten, at least in a sector: the
+/// overwriting may have been torn.
+fn is_erased(record: &[u8], at: u64) -> bool {
+    let body = record.get(RECORD_HEAD..).unwrap_or_default();
+    let first = SECTOR - ((at + RECORD_HEAD as u64) % SECTOR as u64) as usize;
+    let (head, rest) = body.split_at(first.min(body.len()));
+    std::iter::once(head)
+        .chain(rest.chunks(SECTOR))
+        .any(|part| part.len() >= ALIGN && part.iter().all(|byte| *byte == FILLING))
+}
+
 /// The next intact head of a frame behind the start of `bytes` with a later commit than expected.
 fn next_frame(bytes: &[u8], identity: u64, expected: u64) -> Option<(usize, FrameHead)> {
     let magic = b"RwF1";
@@ -278,6 +315,21 @@ fn next_frame(bytes: &[u8], identity: u64, expected: u64) -> Option<(usize, Fram
         let head = FrameHead::read(&bytes[at..], identity)?;
         (head.commit > expected || expected == 0).then_some((at, head))
     })
+}
+
+/// Whether a segment whose head is missing was acknowledged nevertheless, as one of its frames says.
+/// Otherwise its first write was torn, and nothing that followed was flushed.
+fn was_flushed(frames: &[u8], identity: u64) -> bool {
+    let heads = memchr::memmem::find_iter(frames, b"RwF1")
+        .filter(|at| at % ALIGN == 0)
+        .filter_map(|at| FrameHead::read(&frames[at..], identity));
+    let mut first = u64::MAX;
+    let mut flushed = 0;
+    for head in heads {
+        first = first.min(head.commit);
+        flushed = flushed.max(head.flushed);
+    }
+    flushed >= first
 }
 
 /// Finds intact records in a damaged stretch.

@@ -18,6 +18,8 @@ use crate::store::message::{AppendError, Damage, NewMessage};
 /// Smallest segment file, in bytes. Each next one is as large as all before, up to the configured
 /// size.
 const SEGMENT_MIN: u32 = 256 * 1024;
+/// Bytes of a segment that is made where there is no room for more, beside what waits for it.
+const SCANT: u32 = 16 * 1024;
 /// Part of a segment that messages leave to removals, so that a full disk can be emptied.
 const fn reserve(capacity: u32) -> u32 {
     if capacity / 8 < 64 * 1024 {
@@ -72,6 +74,9 @@ struct Target {
     opened: bool,
     /// There was no room for it; until there is, nothing is entrusted to it.
     doubtful: bool,
+    /// There was room only for this much: it takes removals, so that the disk can be emptied, and
+    /// no message.
+    scant: Option<u32>,
 }
 
 impl Target {
@@ -125,6 +130,7 @@ enum RetireStep {
     Waiting,
     Syncing,
     Cutting,
+    Closing,
 }
 
 #[derive(Debug, Default)]
@@ -177,7 +183,11 @@ impl Writer {
 
     pub(super) fn files(&self) -> Vec<FileId> {
         let targets = self.active.iter().chain(&self.spare);
-        let retired = self.retired.iter().map(|retired| &retired.target);
+        let retired = self
+            .retired
+            .iter()
+            .filter(|retired| retired.step != RetireStep::Closing)
+            .map(|retired| &retired.target);
         targets
             .chain(retired)
             .filter(|target| target.opened)
@@ -199,7 +209,13 @@ impl Writer {
     }
 
     fn is_full(&self) -> bool {
+        let scant = self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.scant.is_some());
+        let spare = self.spare.as_ref().is_some_and(|s| s.step == Step::Ready);
         self.active.as_ref().is_some_and(Target::is_full)
+            || (scant && (!spare || self.open.is_some()))
             || self.flight.as_ref().is_some_and(|f| f.stalled.is_some())
     }
 }
@@ -313,6 +329,9 @@ impl FileLog {
         let Some(active) = self.writer.active.as_ref().filter(|_| !self.writer.roll) else {
             return false;
         };
+        if active.scant.is_some() && length > 0 {
+            return false;
+        }
         let end = self
             .segments
             .get(&active.key)
@@ -407,6 +426,7 @@ impl FileLog {
             step: Step::Wanted,
             opened: false,
             doubtful: false,
+            scant: None,
         }
     }
 
@@ -620,7 +640,7 @@ impl FileLog {
                 .get(&active.key)
                 .map_or(0, |segment| segment.end);
             if active.step == Step::Ready
-                && end > active.capacity / 2
+                && (end > active.capacity / 2 || active.scant.is_some())
                 && self.writer.spare.is_none()
             {
                 self.writer.spare = Some(self.new_target(0));
@@ -651,15 +671,27 @@ impl FileLog {
 
     fn prepared(&mut self, key: u32, done: Completed, disk: &mut dyn Disk) {
         let directory = self.config.directory.clone();
+        let is_active = self.writer.active_key() == Some(key);
         let targets = [&mut self.writer.active, &mut self.writer.spare];
         let Some(target) = targets.into_iter().flatten().find(|t| t.key == key) else {
             return;
         };
         let file = target.file;
         let next = match (done.result, target.step) {
+            (Err(DiskError::NoSpace), Step::Allocating) if is_active && target.scant.is_none() => {
+                let waiting = self.writer.open.as_ref().map_or(0, |frame| frame.used);
+                let length = block_up(waiting as u64) + u64::from(SCANT);
+                target.scant = Some(length as u32);
+                Op::Allocate { file, length }
+            }
             (Err(DiskError::NoSpace), _) => {
+                target.scant = None;
                 target.step = Step::Full;
                 target.doubtful = true;
+                if is_active {
+                    // Not even removals can be written.
+                    self.discard_checkpoints(disk);
+                }
                 return;
             }
             (Err(error), _) => {
@@ -685,6 +717,8 @@ impl FileLog {
             }
             (Ok(_), _) => {
                 target.step = Step::Ready;
+                target.capacity = target.scant.unwrap_or(target.capacity);
+                target.doubtful &= target.scant.is_some();
                 return;
             }
         };
@@ -743,13 +777,17 @@ impl FileLog {
             return;
         }
         // A file that could not be cut is only larger than it need be.
+        if retired.step == RetireStep::Cutting {
+            retired.step = RetireStep::Closing;
+            let doing = super::Doing::Write(Doing::Retire(key));
+            self.operations.submit(doing, Op::Close { file }, disk);
+            return;
+        }
         self.writer.retired.swap_remove(at);
         if let Some(segment) = self.segments.get_mut(&key) {
             segment.sealed = true;
         }
         self.reclaim.look = true;
-        let close = Op::Close { file };
-        self.operations.submit(super::Doing::Nothing, close, disk);
     }
 
     pub(in crate::store) fn wants_sync(&self) -> bool {
