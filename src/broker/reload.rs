@@ -60,7 +60,7 @@ impl Core {
         };
         let verifying = conn.phase == Phase::Verifying;
         let user = match (conn.phase, &conn.options) {
-            (Phase::Unauthenticated | Phase::Closing, _) => return,
+            (Phase::Opening | Phase::Unauthenticated | Phase::Closing, _) => return,
             (Phase::Verifying, Some(options)) => &*options.user,
             _ => conn.identity.as_ref().map_or("", |identity| &identity.user),
         };

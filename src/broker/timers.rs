@@ -76,6 +76,9 @@ impl Core {
             return;
         }
         let mut at = conn.ping_at;
+        if let Some(opening) = &conn.opening {
+            at = at.min(opening.next());
+        }
         if conn.auth_by != 0 {
             at = at.min(conn.auth_by);
         }
@@ -110,6 +113,9 @@ impl Core {
         let passed = |at: u64| at != 0 && at <= now;
         let (auth_by, until, ping_at) = (conn.auth_by, conn.stall.until, conn.ping_at);
         let stuck = conn.send_began != 0 && conn.send_began.saturating_add(write_deadline) <= now;
+        if self.check_opening(slot) {
+            return;
+        }
         if passed(auth_by) {
             self.log_connection(LogLevel::Error, slot, "Authentication Timeout");
             self.close_with_error(
