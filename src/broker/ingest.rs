@@ -394,6 +394,11 @@ impl Core {
 
     /// The credentials are good: checks the rest of CONNECT.
     fn accept_identity(&mut self, slot: u32, identity: Arc<Identity>) {
+        let Some(account) = self.settings.accounts.id(&identity.account) else {
+            // It ended while the credentials were checked.
+            self.refuse_credentials(slot);
+            return;
+        };
         let header_support = self.settings.identity.headers;
         let first_ping = self.now.mono_ns + self.first_ping_delay();
         let Some(conn) = self.conn_mut(slot) else {
@@ -404,7 +409,7 @@ impl Core {
         if conn.pings_out == 0 && conn.rtt_ns == 0 {
             conn.ping_at = first_ping;
         }
-        conn.set_identity(identity);
+        conn.set_identity(identity, account);
         let Some(options) = &conn.options else {
             return;
         };
@@ -430,10 +435,13 @@ impl Core {
         let Decision::Accept(identity) = self.settings.auth.check_without_connect() else {
             return false;
         };
+        let Some(account) = self.settings.accounts.id(&identity.account) else {
+            return false;
+        };
         if let Some(conn) = self.conn_mut(slot) {
             conn.phase = Phase::Open;
             conn.auth_by = 0;
-            conn.set_identity(identity);
+            conn.set_identity(identity, account);
         }
         true
     }

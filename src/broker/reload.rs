@@ -7,6 +7,7 @@ use super::close::CloseReason;
 use super::connection::Phase;
 use super::core::Core;
 use super::effect::{Effect, LogLevel};
+use super::interest::Account;
 use super::permissions::SubscribeVerdict;
 use super::publish::quoted;
 use super::settings::Settings;
@@ -20,8 +21,12 @@ impl Core {
         let info_changed = settings.identity != self.settings.identity
             || settings.max_payload != self.settings.max_payload;
         let before = Arc::clone(&self.settings.auth);
-        let auth_changed = !Arc::ptr_eq(&settings.auth, &before);
+        let accounts_changed = !Arc::ptr_eq(&settings.accounts, &self.settings.accounts);
+        let auth_changed = !Arc::ptr_eq(&settings.auth, &before) || accounts_changed;
         self.settings = settings;
+        if accounts_changed {
+            self.accounts_changed();
+        }
         let slots: Vec<u32> = self.slots().collect();
         for slot in slots {
             if auth_changed {
@@ -64,11 +69,22 @@ impl Core {
             (Phase::Verifying, Some(options)) => &*options.user,
             _ => conn.identity.as_ref().map_or("", |identity| &identity.user),
         };
-        match auth.still_accepts(before, user) {
+        let account = conn.account;
+        let user = user.to_owned();
+        let accounts = &self.settings.accounts;
+        // An account that ended takes its connections along, and nobody moves to another.
+        let stays = auth.still_accepts(before, &user).filter(|identity| {
+            let id = accounts.id(&identity.account);
+            id.is_some() && (verifying || id == Some(account))
+        });
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
+        match stays {
             // Who it is if the password proves right.
             Some(identity) if verifying => conn.identity = Some(identity),
             Some(identity) => {
-                conn.set_identity(identity);
+                conn.set_identity(identity, account);
                 self.recheck_subscriptions(slot);
             }
             None => {
@@ -76,6 +92,26 @@ impl Core {
                 self.log_connection(LogLevel::Error, slot, &who);
                 self.refuse_credentials(slot);
             }
+        }
+    }
+
+    /// Makes the accounts of the new table exist.
+    fn accounts_changed(&mut self) {
+        let table = Arc::clone(&self.settings.accounts);
+        if let Some(last) = table.all().last() {
+            self.ensure_account(last.id);
+        }
+        for (account, entry) in self.accounts.iter_mut().zip(table.all()) {
+            if &*account.name != entry.name() {
+                account.name = entry.name().into();
+            }
+        }
+    }
+
+    /// Another core may know of a new account first.
+    pub(super) fn ensure_account(&mut self, id: u16) {
+        while self.accounts.len() <= usize::from(id) {
+            self.accounts.push(Account::new("", self.seed));
         }
     }
 
@@ -129,7 +165,7 @@ mod tests {
         UserRule {
             name: name.to_owned(),
             password: password.to_owned(),
-            permissions: None,
+            ..UserRule::default()
         }
     }
 

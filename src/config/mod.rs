@@ -15,6 +15,8 @@
 //! assert_eq!((options.port, options.server_name.as_str()), (-1, "a"));
 //! ```
 
+mod account_links;
+mod accounts;
 mod authorization;
 mod cli;
 pub mod defaults;

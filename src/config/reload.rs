@@ -334,6 +334,7 @@ fn refuse_fixed(old: &Options, new: &Options) -> Result<(), ReloadError> {
         &old.no_system_account,
         &new.no_system_account,
     )?;
+    plain("SystemAccount", &old.system_account, &new.system_account)?;
     let (old_js, new_js) = (&old.jetstream, &new.jetstream);
     plain("JetStream", &old_js.enabled, &new_js.enabled)?;
     plain("StoreDir", &old_js.store_dir, &new_js.store_dir)?;

@@ -24,8 +24,8 @@ fn kind_of(name: &str) -> Option<Asks> {
         "cluster" | "leafnodes" | "leaf" | "gateway" | "websocket" | "ws" | "mqtt" => {
             Asks::UnlessEmpty
         }
-        "accounts" | "mappings" | "maps" | "proxies" | "default_js_domain" => Asks::UnlessEmpty,
-        "system_account" | "system" | "default_sentinel" => Asks::UnlessEmpty,
+        "proxies" | "default_js_domain" => Asks::UnlessEmpty,
+        "default_sentinel" => Asks::UnlessEmpty,
         "operator" | "operators" | "root" | "roots" | "root_operator" | "root_operators" => {
             Asks::UnlessEmpty
         }

@@ -17,6 +17,7 @@ pub enum ValidationError {
     ServerNameWithSpaces,
     NoAuthUserWithoutUsers { user: String },
     NoAuthUserUnknown { user: String },
+    SystemAccountMissing,
     ClientPort { host: String, port: i64 },
     MonitorPort { port: i64 },
     ClientAdvertise { value: String, reason: String },
@@ -68,6 +69,9 @@ impl fmt::Display for ValidationError {
                 "no_auth_user: {} not present as user or nkey in authorization block or account configuration",
                 quoted(user)
             ),
+            ValidationError::SystemAccountMissing => {
+                f.write_str("error resolving system account: account missing")
+            }
             ValidationError::ClientPort { host, port } => {
                 let host = if host.contains(':') {
                     format!("[{host}]")
@@ -132,6 +136,7 @@ pub fn validate(options: &Options) -> Result<Vec<Caution>, ValidationError> {
         });
     }
     check_no_auth_user(options)?;
+    check_system_account(options)?;
     check_ports(options)?;
     check_advertise(&options.client_advertise)?;
     Ok(cautions(options))
@@ -150,6 +155,15 @@ fn check_no_auth_user(options: &Options) -> Result<(), ValidationError> {
         return Err(ValidationError::NoAuthUserUnknown { user: user.clone() });
     }
     Ok(())
+}
+
+fn check_system_account(options: &Options) -> Result<(), ValidationError> {
+    let named = options.named_system_account();
+    let known = |name: &str| options.accounts.iter().any(|account| account.name == name);
+    match named {
+        Some(name) if !known(name) => Err(ValidationError::SystemAccountMissing),
+        _ => Ok(()),
+    }
 }
 
 fn check_ports(options: &Options) -> Result<(), ValidationError> {

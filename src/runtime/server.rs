@@ -13,6 +13,7 @@ use super::signals::Signal;
 use super::startup::{Prepared, prepare, reloadable};
 use super::{files, identity, privileges, settings, stopping};
 use crate::broker::ServerIdentity;
+use crate::broker::accounts::AccountTable;
 use crate::broker::auth::AuthConfig;
 use crate::config::{self, Configuration, Flags, Options, SystemSource};
 
@@ -29,6 +30,7 @@ struct Server {
     options: Options,
     identity: ServerIdentity,
     auth: Arc<AuthConfig>,
+    accounts: Arc<AccountTable>,
     log: Logger,
     events: ControlReceiver,
     cores: Vec<CoreHandle>,
@@ -78,6 +80,7 @@ impl Server {
             log,
             identity: prepared.identity,
             auth: prepared.auth,
+            accounts: prepared.accounts,
             events: prepared.events,
             cores_running: prepared.cores.len(),
             cores: prepared.cores,
@@ -200,6 +203,12 @@ impl Server {
         } else {
             Arc::new(settings::auth(&options.authorization).map_err(|e| e.to_string())?)
         };
+        let accounts = if options.account_rules() == self.options.account_rules() {
+            Arc::clone(&self.accounts)
+        } else {
+            let table = settings::accounts(&options, Some(&self.accounts));
+            Arc::new(table.map_err(|e| e.to_string())?)
+        };
         self.log
             .reconfigure(&options.log)
             .map_err(|error| format!("error opening log file: {error}"))?;
@@ -207,11 +216,13 @@ impl Server {
             self.log.line(Tag::Warn, &caution.to_string());
         }
         self.auth = auth;
+        self.accounts = accounts;
         (self.identity.host, self.identity.port) = identity::advertised(&options, self.port);
         let core_settings = Arc::new(settings::core(
             &options,
             &self.identity,
             Arc::clone(&self.auth),
+            Arc::clone(&self.accounts),
         ));
         let transports = Arc::new(settings::transports(&options));
         let max_connections = settings::max_connections(&options);

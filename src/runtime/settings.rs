@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::spin::Spin;
+use crate::broker::accounts::{AccountError, AccountTable, DEFAULT_SYSTEM_ACCOUNT};
 use crate::broker::auth::{AuthConfig, AuthError, AuthRules, UserRule};
 use crate::broker::permissions::{PermissionRules, ResponseRule, SubjectRules};
 use crate::broker::{ServerIdentity, Settings};
@@ -42,6 +43,7 @@ pub fn auth(config: &AuthorizationConfig) -> Result<AuthConfig, AuthError> {
                 name: user.user.clone(),
                 password: user.password.clone(),
                 permissions: user.permissions.as_ref().map(permissions),
+                account: user.account.clone(),
             })
             .collect(),
         single_user: (!config.user.is_empty() || !config.password.is_empty())
@@ -51,6 +53,20 @@ pub fn auth(config: &AuthorizationConfig) -> Result<AuthConfig, AuthError> {
         default_permissions: config.default_permissions.as_ref().map(permissions),
         timeout: config.timeout,
     })
+}
+
+/// The accounts; after a reload those that were, `before`, keep their ids.
+///
+/// # Errors
+/// As [`AccountTable::compile`].
+pub fn accounts(
+    options: &Options,
+    before: Option<&AccountTable>,
+) -> Result<AccountTable, AccountError> {
+    match before {
+        Some(before) => before.replaced(options.account_rules()),
+        None => AccountTable::compile(options.account_rules(), options.named_system_account()),
+    }
 }
 
 /// A count that is unlimited when it is not positive.
@@ -68,7 +84,12 @@ pub fn max_connections(options: &Options) -> Option<usize> {
 }
 
 /// What a core needs.
-pub fn core(options: &Options, identity: &ServerIdentity, auth: Arc<AuthConfig>) -> Settings {
+pub fn core(
+    options: &Options,
+    identity: &ServerIdentity,
+    auth: Arc<AuthConfig>,
+    accounts: Arc<AccountTable>,
+) -> Settings {
     Settings {
         identity: identity.clone(),
         max_control_line: bytes(options.max_control_line),
@@ -83,6 +104,7 @@ pub fn core(options: &Options, identity: &ServerIdentity, auth: Arc<AuthConfig>)
         write_timeout_retry: options.write_timeout == WriteTimeout::Retry,
         no_fast_producer_stall: options.no_fast_producer_stall,
         auth,
+        accounts,
         trace: options.log.trace,
         trace_headers: options.log.trace_headers,
         debug: options.log.debug,
@@ -129,7 +151,10 @@ pub fn shown(options: &Options, port: u16, http_port: u16) -> OptionsSnapshot {
         write_deadline: u64::try_from(options.write_deadline.as_nanos()).unwrap_or(u64::MAX),
         tags: options.server_tags.clone(),
         metadata: options.server_metadata.clone(),
-        system_account: "$SYS".to_owned(),
+        system_account: options
+            .named_system_account()
+            .unwrap_or(DEFAULT_SYSTEM_ACCOUNT)
+            .to_owned(),
     }
 }
 

@@ -31,6 +31,7 @@ use super::signals;
 use super::spin::Spin;
 use super::store_dir::{StoreDir, StoreDirError};
 use super::{files, host, http_server, identity, settings};
+use crate::broker::accounts::AccountTable;
 use crate::broker::auth::AuthConfig;
 use crate::broker::core::CORES_MAX;
 use crate::broker::{Core, CoreId, Kind, ServerIdentity, Settings};
@@ -65,6 +66,7 @@ pub enum StartError {
         error: std::io::Error,
     },
     Authorization(crate::broker::auth::AuthError),
+    Accounts(crate::broker::accounts::AccountError),
     Executor(ExecutorError),
     Core(String),
     Threads(std::io::Error),
@@ -111,6 +113,7 @@ impl fmt::Display for StartError {
                 write!(f, "Could not write pidfile: open {path}: {}", reason(error))
             }
             Self::Authorization(error) => error.fmt(f),
+            Self::Accounts(error) => error.fmt(f),
             Self::Executor(error) => error.fmt(f),
             Self::Core(text) => f.write_str(text),
             Self::Threads(error) => write!(f, "cannot start a thread: {error}"),
@@ -189,6 +192,7 @@ fn random_seed() -> u64 {
 pub(super) struct Prepared {
     pub identity: ServerIdentity,
     pub auth: Arc<AuthConfig>,
+    pub accounts: Arc<AccountTable>,
     pub events: ControlReceiver,
     pub cores: Vec<CoreHandle>,
     pub threads: Vec<executor::Core<()>>,
@@ -218,6 +222,8 @@ pub(super) fn prepare(
     )
     .map_err(StartError::Privilege)?;
     let auth = Arc::new(settings::auth(&options.authorization).map_err(StartError::Authorization)?);
+    let accounts = settings::accounts(options, None).map_err(StartError::Accounts)?;
+    let accounts = Arc::new(accounts);
     let (sender, events) = ControlSender::new();
     signals::forward(sender.clone()).map_err(StartError::Threads)?;
 
@@ -249,7 +255,12 @@ pub(super) fn prepare(
     }
     let began = Clock::new().now().mono_ns;
     let loads = Arc::new(Loads::new(cpus.len(), host_options.accept));
-    let core_settings = Arc::new(settings::core(options, &identity, Arc::clone(&auth)));
+    let core_settings = Arc::new(settings::core(
+        options,
+        &identity,
+        Arc::clone(&auth),
+        Arc::clone(&accounts),
+    ));
     let (cores, threads) = start_cores(
         options,
         &cpus,
@@ -299,6 +310,7 @@ pub(super) fn prepare(
         port,
         identity,
         auth,
+        accounts,
         events,
         cores,
         threads,

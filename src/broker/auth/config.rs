@@ -12,7 +12,7 @@ use crate::broker::permissions::{PermissionRules, Permissions, RuleError};
 /// How long a client may take to authenticate, if nothing else is configured.
 pub const DEFAULT_AUTH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The account of everybody as long as no accounts are configured.
+/// The account of everybody who is configured in none.
 pub const GLOBAL_ACCOUNT: &str = "$G";
 
 /// Shown in place of a token where a user's name is expected.
@@ -27,6 +27,8 @@ pub struct UserRule {
     pub password: String,
     /// `None` for the default permissions.
     pub permissions: Option<PermissionRules>,
+    /// Name of its account; empty for [`GLOBAL_ACCOUNT`].
+    pub account: String,
 }
 
 impl fmt::Debug for UserRule {
@@ -352,6 +354,10 @@ impl Method {
                     error,
                 })?;
             let permissions = own.or_else(|| default_permissions.clone());
+            let account = match rule.account.as_str() {
+                "" => account,
+                name => &Arc::from(name),
+            };
             let user = User::new(&rule.name, &rule.password, permissions, account);
             if users.insert(rule.name.clone(), user).is_some() {
                 return Err(AuthError::DuplicateUser(rule.name.clone()));

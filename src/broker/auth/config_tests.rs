@@ -10,7 +10,7 @@ fn user(name: &str, password: &str) -> UserRule {
     UserRule {
         name: name.into(),
         password: password.into(),
-        permissions: None,
+        ..UserRule::default()
     }
 }
 

@@ -118,7 +118,7 @@ fn the_no_auth_user_stands_for_clients_without_connect() {
         users: vec![UserRule {
             name: "guest".to_owned(),
             password: "guest".to_owned(),
-            permissions: None,
+            ..UserRule::default()
         }],
         no_auth_user: Some("guest".to_owned()),
         ..AuthRules::default()
