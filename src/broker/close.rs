@@ -22,6 +22,7 @@ pub enum CloseReason {
     ServerShutdown,
     NoRespondersRequiresHeaders,
     CredentialsRevoked,
+    Kicked,
 }
 
 impl CloseReason {
@@ -47,6 +48,7 @@ impl CloseReason {
             Self::ServerShutdown => "Server Shutdown",
             Self::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             Self::CredentialsRevoked => "Credentials Revoked",
+            Self::Kicked => "Kicked",
         }
     }
 }

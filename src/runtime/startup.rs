@@ -30,6 +30,7 @@ use super::process::CpuMeter;
 use super::signals;
 use super::spin::Spin;
 use super::store_dir::{StoreDir, StoreDirError};
+use super::system::{self, SystemHandle};
 use super::{files, host, http_server, identity, settings};
 use crate::broker::accounts::AccountTable;
 use crate::broker::auth::AuthConfig;
@@ -197,6 +198,7 @@ pub(super) struct Prepared {
     pub cores: Vec<CoreHandle>,
     pub threads: Vec<executor::Core<()>>,
     pub gatherer: Arc<Gatherer>,
+    pub system: SystemHandle,
     pub passwords: PasswordChecker,
     pub port: u16,
     pub http_port: u16,
@@ -224,7 +226,8 @@ pub(super) fn prepare(
     let auth = Arc::new(settings::auth(&options.authorization).map_err(StartError::Authorization)?);
     let accounts = settings::accounts(options, None).map_err(StartError::Accounts)?;
     let accounts = Arc::new(accounts);
-    let (sender, events) = ControlSender::new();
+    let (to_system, from_cores) = system::channel();
+    let (sender, events) = ControlSender::new(to_system);
     signals::forward(sender.clone()).map_err(StartError::Threads)?;
 
     let mut identity = identity::new(options);
@@ -297,6 +300,10 @@ pub(super) fn prepare(
         log.line(Tag::Info, &format!("Starting http monitor on {at}"));
         http_server::serve(listener, Arc::clone(&gatherer)).map_err(StartError::Threads)?;
     }
+    let system = SystemHandle::new(identity.clone(), random_seed(), cores.clone());
+    system
+        .serve(from_cores, Arc::clone(&gatherer), sender.clone())
+        .map_err(StartError::Threads)?;
     write_files(options, address, monitor_address, log)?;
     cores[0].call(Box::new(Driver::start_listening));
     let at = host_port(&options.host, i64::from(address.port()));
@@ -315,6 +322,7 @@ pub(super) fn prepare(
         cores,
         threads,
         gatherer,
+        system,
         http_port,
     })
 }

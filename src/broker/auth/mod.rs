@@ -29,4 +29,4 @@ pub use config::{
 };
 pub use credentials::Credentials;
 pub use password::PasswordJob;
-pub use user_info::{ServerStamp, user_info_json};
+pub use user_info::user_info_json;
