@@ -11,6 +11,7 @@ use super::opening::{Kind, OpeningState};
 use super::output::OutQueue;
 use super::permissions::{ConnectionPermissions, ResponseLimits};
 use super::route::RouteRef;
+use crate::monitor::snapshot::TlsSnapshot;
 use crate::protocol::{ConnectOptions, Parser};
 
 /// Where a connection is in its life.
@@ -85,6 +86,8 @@ pub struct Connection {
     pub kind: Kind,
     pub account: u16,
     pub phase: Phase,
+    /// With TLS.
+    pub tls: Option<Box<TlsSnapshot>>,
     /// In [`Phase::Opening`] alone.
     pub opening: Option<Box<OpeningState>>,
     /// Bits of [`pause`].
@@ -178,6 +181,7 @@ impl Connection {
             kind: Kind::Client,
             account: 0,
             phase: Phase::Open,
+            tls: None,
             opening: None,
             paused: 0,
             halted: false,

@@ -312,6 +312,7 @@ impl Core {
         self.schedule(slot);
         self.log_connection(LogLevel::Debug, slot, "Client connection created");
         if let Some(error) = refused {
+            // Also for too many handshakes a second, as nats-server.
             self.close_with_error(slot, error, CloseReason::MaxConnectionsExceeded);
         }
         slot
@@ -348,11 +349,15 @@ impl Core {
         let settings = &self.settings;
         let client_ip = conn.peer.ip().to_string();
         let after_connect = kind == InfoKind::AfterConnect;
+        let tls = settings.tls.filter(|_| conn.kind == Kind::Client);
         let info = ServerInfo {
             auth_required: match kind {
                 InfoKind::First => settings.auth.auth_required_in_first_info(),
                 InfoKind::AfterConnect | InfoKind::Update => settings.auth.auth_required(),
             },
+            tls_required: tls.is_some_and(|tls| !tls.optional),
+            tls_verify: tls.is_some_and(|tls| tls.verify),
+            tls_available: tls.is_some_and(|tls| tls.optional),
             max_payload: settings.max_payload,
             client_id: conn.cid,
             client_ip: &client_ip,
@@ -490,6 +495,10 @@ impl Core {
             && !conn.stash.is_empty()
         {
             conn.ended = true;
+            return;
+        }
+        if self.is_opening(slot) {
+            self.opening_ended(slot);
             return;
         }
         let reason = match error {

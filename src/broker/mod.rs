@@ -21,6 +21,7 @@
 //! | `stall` | slow consumers and back-pressure |
 //! | `frugal` | how arrays of millions of entries grow |
 //! | `opening` | connections whose transport has to come up first |
+//! | `tls` | what is known of the TLS under a connection |
 //! | `timers` | pings, stale connections, deadlines |
 //! | `reload` | new settings while connections are open |
 //! | `close` | how and why a connection ends |
@@ -58,6 +59,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod tls;
 mod trace;
 pub mod wire;
 mod write_deadline;
@@ -71,5 +73,6 @@ pub use self::opening::{Kind, NewConnection, Opening};
 pub use self::output::{Batch, Segment};
 pub use self::settings::{ServerIdentity, Settings};
 pub use self::snapshot::SubscriptionFilter;
+pub use self::tls::{TlsFacts, TlsRules};
 pub use self::stamp::ServerStamp;
 pub use self::system::SystemRequest;

@@ -35,6 +35,12 @@ pub enum Opening {
         /// How long the transport may take.
         timeout: Duration,
     },
+    /// As [`Opening::InfoFirst`], but the client may also go on in plain text. Until it says
+    /// something, only the time to authenticate counts, if it has to.
+    Either {
+        /// How long the transport may take once it began.
+        timeout: Duration,
+    },
     /// INFO goes out when the transport is up.
     TransportFirst {
         /// How long the transport may take.
@@ -64,6 +70,8 @@ pub struct OpeningState {
     pub info_at: u64,
     /// It went.
     pub informed: bool,
+    /// How long the transport may take once it began, if it need not begin.
+    pub optional: Option<Duration>,
 }
 
 impl OpeningState {
@@ -77,9 +85,20 @@ impl Core {
     /// Puts a fresh connection where its arrival says. Returns whether INFO goes out now.
     pub(super) fn begin_opening(&self, conn: &mut Connection, opening: Opening) -> bool {
         let now = self.now.mono_ns;
+        let mut optional = None;
         let (timeout, info_after, informed) = match opening {
             Opening::Plain => return true,
             Opening::InfoFirst { timeout } => (timeout, None, true),
+            Opening::Either { timeout } => {
+                optional = Some(timeout);
+                let auth = &self.settings.auth;
+                let by = if auth.auth_required() {
+                    auth.timeout()
+                } else {
+                    Duration::MAX
+                };
+                (by, None, true)
+            }
             Opening::TransportFirst {
                 timeout,
                 info_after,
@@ -90,14 +109,43 @@ impl Core {
             by: now.saturating_add(nanos(timeout)),
             info_at: info_after.map_or(u64::MAX, |after| now.saturating_add(nanos(after))),
             informed,
+            optional,
         }));
         informed
     }
 
     /// The client began with its side of the transport: INFO waits until that is up.
     pub fn opening_began(&mut self, slot: u32) {
+        let now = self.now.mono_ns;
         if let Some(opening) = self.conn_mut(slot).and_then(|c| c.opening.as_deref_mut()) {
             opening.info_at = u64::MAX;
+            if let Some(timeout) = opening.optional.take() {
+                opening.by = now.saturating_add(nanos(timeout));
+            }
+            self.schedule(slot);
+        }
+        self.log_connection(
+            LogLevel::Debug,
+            slot,
+            "Starting TLS client connection handshake",
+        );
+    }
+
+    /// The peer is gone before the transport came up.
+    pub(super) fn opening_ended(&mut self, slot: u32) {
+        let began = self
+            .conn(slot)
+            .and_then(|c| c.opening.as_deref())
+            .is_some_and(|opening| opening.optional.is_none());
+        if began {
+            self.opening_failed(
+                slot,
+                CloseReason::TlsHandshakeFailure,
+                LogLevel::Error,
+                "TLS handshake error: EOF",
+            );
+        } else {
+            self.close(slot, CloseReason::ClientClosed, CloseMode::AfterFlush);
         }
     }
 
@@ -130,7 +178,16 @@ impl Core {
             return false;
         };
         if opening.by <= now {
-            self.opening_timed_out(slot);
+            if opening.optional.is_some() {
+                self.log_connection(LogLevel::Error, slot, "Authentication Timeout");
+                self.close_with_error(
+                    slot,
+                    ErrorText::AuthenticationTimeout,
+                    CloseReason::AuthenticationTimeout,
+                );
+            } else {
+                self.opening_timed_out(slot);
+            }
             return true;
         }
         if opening.info_at <= now {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::accounts::AccountTable;
 use super::auth::AuthConfig;
+use super::tls::TlsRules;
 use crate::protocol::ServerInfo;
 
 /// Who this server is, as INFO tells.
@@ -91,6 +92,8 @@ pub struct Settings {
     pub write_timeout_retry: bool,
     /// Drop messages for slow readers instead of slowing the publisher down.
     pub no_fast_producer_stall: bool,
+    /// TLS of the client port.
+    pub tls: Option<TlsRules>,
     /// Who may connect.
     pub auth: Arc<AuthConfig>,
     /// The accounts and their ids.
@@ -123,6 +126,7 @@ impl Default for Settings {
             write_deadline: Duration::from_secs(10),
             write_timeout_retry: false,
             no_fast_producer_stall: false,
+            tls: None,
             auth: Arc::new(AuthConfig::open()),
             accounts: Arc::default(),
             trace: false,

@@ -87,6 +87,7 @@ impl Core {
             name: text(options.map(|o| &o.name)),
             lang: text(options.map(|o| &o.lang)),
             version: text(options.map(|o| &o.version)),
+            tls: conn.tls.as_deref().cloned(),
             authorized_user: conn
                 .identity
                 .as_ref()

@@ -442,6 +442,14 @@ struct Conn<'a> {
     #[serde(skip_serializing_if = "empty")]
     version: &'a str,
     #[serde(skip_serializing_if = "empty")]
+    tls_version: &'a str,
+    #[serde(skip_serializing_if = "empty")]
+    tls_cipher_suite: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tls_peer_certs: Vec<PeerCertificate<'a>>,
+    #[serde(skip_serializing_if = "is_false")]
+    tls_first: bool,
+    #[serde(skip_serializing_if = "empty")]
     authorized_user: &'a str,
     #[serde(skip_serializing_if = "empty")]
     account: &'a str,
@@ -451,6 +459,28 @@ struct Conn<'a> {
     subscriptions_list_detail: Vec<Sub<'a>>,
     #[serde(skip_serializing_if = "empty")]
     name_tag: &'a str,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[derive(Serialize)]
+struct PeerCertificate<'a> {
+    subject: &'a str,
+    spki_sha256: String,
+    cert_sha256: String,
+}
+
+impl<'a> PeerCertificate<'a> {
+    fn new(certificate: &'a TlsCertificate) -> Self {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            subject: &certificate.subject,
+            spki_sha256: hex(&certificate.spki_sha256),
+            cert_sha256: hex(&certificate.sha256),
+        }
+    }
 }
 
 /// The account of clients that name none; connz keeps its name out of `account`.
@@ -463,6 +493,7 @@ impl<'a> Conn<'a> {
         let closed = c.stop.is_some();
         let end = c.stop.unwrap_or(now);
         let (auth, account) = (query.auth, conn.account.as_str());
+        let tls = conn.tls.as_ref();
         let listed = || conn.subs.iter().take(MAX_LISTED_SUBSCRIPTIONS);
         Conn {
             cid: c.cid,
@@ -487,6 +518,13 @@ impl<'a> Conn<'a> {
             name: &conn.name,
             lang: &conn.lang,
             version: &conn.version,
+            tls_version: tls.map_or("", |tls| tls.version),
+            tls_cipher_suite: tls.map_or("", |tls| tls.cipher_suite),
+            tls_peer_certs: tls
+                .filter(|_| auth)
+                .map(|tls| tls.certificates.iter().map(PeerCertificate::new).collect())
+                .unwrap_or_default(),
+            tls_first: tls.is_some_and(|tls| tls.first),
             authorized_user: if auth { &conn.authorized_user } else { "" },
             account: if auth && !global { account } else { "" },
             subscriptions_list: match query.subs {

@@ -232,6 +232,10 @@ pub struct OptionsSnapshot {
     pub max_payload: u64,
     /// Bytes that may wait for one client.
     pub max_pending: u64,
+    /// Clients must use TLS.
+    pub tls_required: bool,
+    /// They must show a certificate.
+    pub tls_verify: bool,
     /// Seconds a TLS handshake may take.
     pub tls_timeout: f64,
     /// Nanoseconds a client may leave data unread.
@@ -320,6 +324,30 @@ pub struct ConnFigures {
     pub subscriptions: u64,
 }
 
+/// TLS of a connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsSnapshot {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// IANA's name.
+    pub cipher_suite: &'static str,
+    /// The client's, its own first.
+    pub certificates: Vec<TlsCertificate>,
+    /// The handshake came before INFO.
+    pub first: bool,
+}
+
+/// What is shown of a certificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsCertificate {
+    /// As RFC 4514 writes it.
+    pub subject: String,
+    /// Of the public key's DER form.
+    pub spki_sha256: [u8; 32],
+    /// Of the certificate.
+    pub sha256: [u8; 32],
+}
+
 /// One client connection, open or closed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConnSnapshot {
@@ -338,6 +366,8 @@ pub struct ConnSnapshot {
     pub lang: String,
     /// `version` of CONNECT: the client library's.
     pub version: String,
+    /// Absent without TLS.
+    pub tls: Option<TlsSnapshot>,
     /// Who logged in; empty without authentication.
     pub authorized_user: String,
     /// The user of CONNECT, whether or not it was let in.
