@@ -73,6 +73,6 @@ pub use self::opening::{Kind, NewConnection, Opening};
 pub use self::output::{Batch, Segment};
 pub use self::settings::{ServerIdentity, Settings};
 pub use self::snapshot::SubscriptionFilter;
-pub use self::tls::{TlsFacts, TlsRules};
 pub use self::stamp::ServerStamp;
 pub use self::system::SystemRequest;
+pub use self::tls::{TlsFacts, TlsRules};

@@ -127,6 +127,11 @@ pub struct Flags {
     user: Option<String>,
     password: Option<String>,
     token: Option<String>,
+    tls: Option<bool>,
+    tls_cert: Option<String>,
+    tls_key: Option<String>,
+    tls_verify: Option<bool>,
+    tls_ca_cert: Option<String>,
     placement: Option<Placement>,
     spin: Option<Spin>,
     busy_poll: Option<u32>,
@@ -178,6 +183,7 @@ impl Flags {
         set(&mut options.authorization.user, &self.user);
         set(&mut options.authorization.password, &self.password);
         set(&mut options.authorization.token, &self.token);
+        self.apply_tls(options);
         set(&mut options.placement, &self.placement);
         set(&mut options.spin, &self.spin);
         let host = &mut options.host_options;
@@ -186,6 +192,26 @@ impl Flags {
         set(&mut host.huge_pages, &self.huge_pages);
         set(&mut host.realtime, &self.realtime);
         set(&mut host.accept, &self.accept);
+    }
+}
+
+impl Flags {
+    /// TLS is on with a certificate or where the file has it; flags for it win.
+    fn apply_tls(&self, options: &mut Options) {
+        if self.tls == Some(false) {
+            options.tls = None;
+            return;
+        }
+        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
+            return;
+        };
+        let mut tls = options.tls.take().unwrap_or_default();
+        tls.certificates = vec![(certificate.clone(), key.clone())];
+        tls.verify = self.tls_verify.unwrap_or(tls.verify);
+        if let Some(file) = &self.tls_ca_cert {
+            tls.ca_file.clone_from(file);
+        }
+        options.tls = Some(tls);
     }
 }
 
@@ -359,6 +385,11 @@ fn apply_flag(
                 asked.not_built = Some(name.to_owned());
             }
         }
+        (Flag::Tls, Given::Bool(on)) => flags.tls = Some(on),
+        (Flag::TlsCert, given) => flags.tls_cert = Some(given.text()),
+        (Flag::TlsKey, given) => flags.tls_key = Some(given.text()),
+        (Flag::TlsVerify, Given::Bool(on)) => flags.tls_verify = Some(on),
+        (Flag::TlsCaCert, given) => flags.tls_ca_cert = Some(given.text()),
         (Flag::Port, Given::Int(port)) => flags.port = Some(port),
         (Flag::HttpPort, Given::Int(port)) => flags.http_port = Some(port),
         (Flag::LogSizeLimit, Given::Int(bytes)) => flags.log_size_limit = Some(bytes),

@@ -30,6 +30,11 @@ pub(super) enum Flag {
     User,
     Password,
     Token,
+    Tls,
+    TlsCert,
+    TlsKey,
+    TlsVerify,
+    TlsCaCert,
     Help,
     Version,
     HelpTls,
@@ -115,11 +120,11 @@ pub(super) const FLAGS: &[(&str, Flag, Takes)] = &[
     ("accept", Flag::Accept, Takes::Text),
     ("ms", Flag::NotBuilt, Takes::Int),
     ("https_port", Flag::NotBuilt, Takes::Int),
-    ("tls", Flag::NotBuilt, Takes::Bool),
-    ("tlscert", Flag::NotBuilt, Takes::Text),
-    ("tlskey", Flag::NotBuilt, Takes::Text),
-    ("tlsverify", Flag::NotBuilt, Takes::Bool),
-    ("tlscacert", Flag::NotBuilt, Takes::Text),
+    ("tls", Flag::Tls, Takes::Bool),
+    ("tlscert", Flag::TlsCert, Takes::Text),
+    ("tlskey", Flag::TlsKey, Takes::Text),
+    ("tlsverify", Flag::TlsVerify, Takes::Bool),
+    ("tlscacert", Flag::TlsCaCert, Takes::Text),
     ("routes", Flag::NotBuilt, Takes::Text),
     ("cluster", Flag::NotBuilt, Takes::Text),
     ("cluster_name", Flag::NotBuilt, Takes::Text),
@@ -182,6 +187,13 @@ Authorization:
         --pass <password>            its password
         --auth <token>               token that clients must give
 
+TLS (more by --help_tls):
+        --tls                        TLS on the client port
+        --tlscert <file>             certificate of the server, PEM
+        --tlskey <file>              its key, PEM
+        --tlsverify                  clients must show a certificate
+        --tlscacert <file>           who signs clients' certificates, PEM
+
 JetStream:
     -js, --jetstream                 switch JetStream on
     -sd, --store_dir <dir>           directory for streams (default: nats in the system's
@@ -192,12 +204,20 @@ Other:
     -v, --version                    versions of the protocol peer and of Ringwire
         --help_tls                   help on TLS
 
-Refused until they are built: -ms, --tls..., --routes, --cluster...,
+Refused until they are built: -ms, --https_port, --routes, --cluster...,
 --no_advertise, --connect_retries, --profile.
 ";
 
 /// The answer to `--help_tls`.
-pub const HELP_TLS: &str = "TLS is not built yet in ringwire.\n";
+pub const HELP_TLS: &str = "
+TLS on the client port, by TLS 1.2 and 1.3.
+
+A certificate and its key, both PEM, are enough; clients check the certificate:
+    --tls --tlscert server.pem --tlskey server-key.pem
+With these, clients must show a certificate that the authority signed:
+    --tlsverify --tlscacert ca.pem
+The block tls of the configuration file says more; see README.md.
+";
 
 /// The nats-server release whose features and protocol this server offers; clients read it from
 /// INFO and test harnesses from `--version`.

@@ -36,6 +36,7 @@ mod startup;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tls;
 mod unbuilt;
 mod validate;
 mod value;
@@ -56,5 +57,6 @@ pub use reload::{Change, ReloadError, diff};
 pub use source::{MAX_FILE_BYTES, SystemSource};
 pub use startup::{ConfigError, Configuration, load, test_config};
 pub use text::{duration_text, quoted};
+pub use tls::{HandshakeFirst, TlsOptions};
 pub use validate::{Caution, ValidationError, validate};
 pub use value::Position;

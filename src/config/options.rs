@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::authorization::AuthorizationConfig;
 use super::defaults;
 use super::jetstream::JetStreamOptions;
+use super::tls::TlsOptions;
 use crate::broker::accounts::{AccountRules, GLOBAL_ACCOUNT_NAME, MappingRule};
 
 /// What happens to a client whose socket takes no bytes for the write deadline.
@@ -215,6 +216,10 @@ pub struct Options {
     /// Empty: the default one.
     pub system_account: String,
     pub jetstream: JetStreamOptions,
+    /// TLS of the client port.
+    pub tls: Option<TlsOptions>,
+    /// Clients may use plain text in spite of it.
+    pub allow_non_tls: bool,
 
     pub placement: Placement,
     pub spin: Spin,
@@ -263,6 +268,8 @@ impl Default for Options {
             global_mappings: Vec::new(),
             system_account: String::new(),
             jetstream: JetStreamOptions::default(),
+            tls: None,
+            allow_non_tls: false,
             placement: Placement::All,
             spin: Spin::default(),
             host_options: HostOptions::default(),
@@ -327,6 +334,10 @@ impl Options {
             &mut self.lame_duck_grace_period,
             defaults::LAME_DUCK_GRACE_PERIOD,
         );
-        time(&mut self.authorization.timeout, defaults::AUTH_TIMEOUT);
+        // A client that secures itself first has a second more than that may take.
+        let auth_timeout = self.tls.as_ref().map_or(defaults::AUTH_TIMEOUT, |tls| {
+            tls.timeout + Duration::from_secs(1)
+        });
+        time(&mut self.authorization.timeout, auth_timeout);
     }
 }

@@ -8,7 +8,7 @@ use super::parser::{Source, parse_file};
 use super::text::{duration_text, parse_duration, quoted};
 use super::unbuilt;
 use super::value::{Kind, Map, Value};
-use super::{accounts, defaults, extensions, jetstream, read, read_authorization};
+use super::{accounts, defaults, extensions, jetstream, read, read_authorization, tls};
 
 /// The options of a file over the defaults, and what it was warned about.
 #[derive(Debug)]
@@ -287,6 +287,11 @@ fn identity(name: &str, value: &Value, options: &mut Options, report: &mut Repor
             read_authorization::authorization(value, &mut options.authorization, report)
         }
         "no_auth_user" => set_text(&mut options.authorization.no_auth_user, value, report),
+        "tls" => {
+            if let Some(block) = tls::block(value, report) {
+                options.tls = Some(block);
+            }
+        }
         "ringwire" => extensions::block(value, options, report),
         _ => return false,
     }
@@ -376,6 +381,7 @@ fn feature_flags(value: &Value, report: &mut Report) -> Option<BTreeMap<String, 
 fn switches(name: &str, value: &Value, options: &mut Options, report: &mut Report) -> bool {
     let target = match name {
         "no_fast_producer_stall" => &mut options.no_fast_producer_stall,
+        "allow_non_tls" => &mut options.allow_non_tls,
         "no_header_support" => &mut options.no_header_support,
         "disable_sublist_cache" | "no_sublist_cache" => &mut options.disable_sublist_cache,
         "no_system_account" | "no_system" | "no_sys_acc" => &mut options.no_system_account,

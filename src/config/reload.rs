@@ -46,6 +46,8 @@ pub enum Change {
     ReconnectErrorReports(i64),
     Tags,
     Metadata,
+    /// Comes with every reload if there is TLS: the files are read again.
+    Tls(bool),
     /// An extension of ours.
     Spin(Spin),
 }
@@ -61,6 +63,9 @@ impl fmt::Display for Change {
         }
         match self {
             Change::ClientAdvertise(_) => Ok(()),
+            Change::Tls(on) => {
+                write!(f, "tls = {}", if *on { "enabled" } else { "disabled" })
+            }
             Change::Trace(on) => write!(f, "trace = {on}"),
             Change::Debug(on) => write!(f, "debug = {on}"),
             Change::TraceVerbose(on) => write!(f, "trace_verbose = {on}"),
@@ -219,6 +224,9 @@ pub fn diff(old: &Options, new: &Options) -> Result<Vec<Change>, ReloadError> {
     }
     if old.server_metadata != new.server_metadata {
         changes.push(Change::Metadata);
+    }
+    if old.tls.is_some() || new.tls.is_some() {
+        changes.push(Change::Tls(new.tls.is_some()));
     }
     push(&mut changes, &old.spin, &new.spin, Change::Spin);
     Ok(changes)

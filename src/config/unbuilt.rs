@@ -8,19 +8,14 @@ use super::value::{Kind, Value};
 
 /// When a value asks for the feature.
 enum Asks {
-    /// Always.
-    Always,
     /// Unless the value is `false` or `disabled`, or empty (a map, a list, a string).
     UnlessEmpty,
     /// Unless the value is zero or false.
     UnlessZero,
-    /// Never without a feature that is refused itself; the value only has to be a boolean.
-    Never,
 }
 
 fn kind_of(name: &str) -> Option<Asks> {
     Some(match name {
-        "tls" => Asks::Always,
         "cluster" | "leafnodes" | "leaf" | "gateway" | "websocket" | "ws" | "mqtt" => {
             Asks::UnlessEmpty
         }
@@ -34,7 +29,6 @@ fn kind_of(name: &str) -> Option<Asks> {
         "resolver_tls" | "resolver_preload" | "resolver_pinned_accounts" => Asks::UnlessEmpty,
         "ocsp" | "ocsp_cache" | "proxy_protocol" => Asks::UnlessEmpty,
         "https" | "https_port" | "prof_port" | "prof_block_rate" => Asks::UnlessZero,
-        "allow_non_tls" => Asks::Never,
         _ => return None,
     })
 }
@@ -45,13 +39,8 @@ pub(super) fn top_level(name: &str, value: &Value, report: &mut Report) -> bool 
         return false;
     };
     let asked = match asks {
-        Asks::Always => true,
         Asks::UnlessEmpty => !is_off(&value.kind) && !is_empty(&value.kind),
         Asks::UnlessZero => !matches!(value.kind, Kind::Integer(0) | Kind::Bool(false)),
-        Asks::Never => {
-            super::read::boolean(value, report);
-            false
-        }
     };
     if asked {
         report.error(&value.position, Problem::NotBuilt(name.to_owned()));

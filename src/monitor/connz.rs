@@ -8,7 +8,9 @@ use serde::Serialize;
 use super::format::{self, UnixNanos, elapsed};
 use super::query::{BadValue, Query};
 use super::response::Response;
-use super::snapshot::{ConnFigures, ConnSnapshot, ConnectionPage, Snapshot, SubSnapshot};
+use super::snapshot::{
+    ConnFigures, ConnSnapshot, ConnectionPage, Snapshot, SubSnapshot, TlsCertificate,
+};
 
 /// Connections or subscriptions of a page if the request names no number, as in nats-server.
 pub const DEFAULT_LIMIT: usize = 1024;

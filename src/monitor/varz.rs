@@ -44,6 +44,10 @@ struct Varz<'a> {
     port: u16,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     auth_required: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls_required: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls_verify: bool,
     #[serde(skip_serializing_if = "no_items")]
     connect_urls: &'a [String],
     max_connections: u64,
@@ -126,6 +130,8 @@ impl<'a> Varz<'a> {
             host: &o.host,
             port: o.port,
             auth_required: o.auth_required,
+            tls_required: o.tls_required,
+            tls_verify: o.tls_verify,
             connect_urls: &o.connect_urls,
             max_connections: o.max_connections,
             max_subscriptions: o.max_subscriptions,

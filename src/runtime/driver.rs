@@ -315,6 +315,7 @@ impl Driver {
             persistence.submit(&mut self.ring);
             worked |= persistence.has_backlog();
         }
+        self.advance_handshakes();
         self.core.finish_turn();
         worked |= self.core.has_backlog();
         self.report_ready();

@@ -1,12 +1,18 @@
 //! The driver's part for connections with a [`Transport`]: their bytes take a way round.
 
+use std::collections::VecDeque;
+
 use super::buffer_ring::Chunk;
 use super::driver::Driver;
 use super::outgoing::{Encoded, Outgoing};
+use crate::broker::{CloseReason, Core, LogLevel};
 use crate::transport::{Received, Transport};
 
 /// Buffers for encoded output that a core keeps for reuse.
 const POOLED_BUFFERS_MAX: usize = 16;
+/// Handshakes that a core works on in one turn: each takes it some tenths of a millisecond, in which
+/// the other connections wait.
+const HANDSHAKES_PER_TURN: usize = 2;
 /// Larger ones are freed, in bytes.
 const POOLED_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
@@ -16,6 +22,8 @@ pub struct Encodings {
     slots: Vec<Option<Box<Transport>>>,
     /// Connections whose transport has something to send, or may have.
     waiting: Vec<u32>,
+    /// Connections with bytes of a handshake, oldest first.
+    handshakes: VecDeque<u32>,
     /// Empty.
     buffers: Vec<Vec<u8>>,
 }
@@ -48,7 +56,7 @@ impl Encodings {
 
     /// Whether transports wait to be looked at.
     pub fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() || !self.handshakes.is_empty()
     }
 
     fn keep(&mut self, mut buffer: Vec<u8>) {
@@ -56,6 +64,28 @@ impl Encodings {
             buffer.clear();
             self.buffers.push(buffer);
         }
+    }
+}
+
+/// Tells the core what a transport found.
+fn deliver(core: &mut Core, slot: u32, received: Received<'_>) {
+    let fail = |core: &mut Core, level, text: &str| {
+        let line = format!("TLS handshake error: {text}");
+        core.opening_failed(slot, CloseReason::TlsHandshakeFailure, level, &line);
+    };
+    match received {
+        Received::Data(bytes) => core.receive(slot, bytes),
+        Received::Began => core.opening_began(slot),
+        Received::Secured(facts) => core.secured(slot, facts),
+        Received::Established => core.established(slot),
+        Received::Ended => core.receive_ended(slot, None),
+        Received::NoHandshake => {
+            let text = "tls: first record does not look like a TLS handshake";
+            fail(core, LogLevel::Debug, text);
+        }
+        Received::Failed(text) if core.is_opening(slot) => fail(core, LogLevel::Error, text),
+        // As nats-server closes whoever sends what is no record.
+        Received::Failed(_) => core.receive_ended(slot, Some(libc::EPROTO)),
     }
 }
 
@@ -70,14 +100,38 @@ impl Driver {
         let Some(transport) = self.encodings.get(slot) else {
             return;
         };
-        transport.receive(&mut data, |received| match received {
-            Received::Data(bytes) => core.receive(slot, bytes),
-            Received::Began => core.opening_began(slot),
-            Received::Established => core.established(slot),
-            Received::Ended => core.receive_ended(slot, None),
-        });
-        if transport.has_output() {
+        let waited = transport.wants_to_advance();
+        transport.receive(&mut data, |received| deliver(core, slot, received));
+        let (begins, has_output) = (
+            !waited && transport.wants_to_advance(),
+            transport.has_output(),
+        );
+        if begins {
+            self.encodings.handshakes.push_back(slot);
+        }
+        if has_output {
             self.encodings.note(slot);
+        }
+    }
+
+    /// Works on a few handshakes.
+    pub(super) fn advance_handshakes(&mut self) {
+        for _ in 0..HANDSHAKES_PER_TURN {
+            let Some(slot) = self.encodings.handshakes.pop_front() else {
+                return;
+            };
+            // The slot may belong to another connection by now, which is none the worse for it.
+            if self.leaving.contains(slot) {
+                continue;
+            }
+            let core = &mut self.core;
+            let Some(transport) = self.encodings.get(slot) else {
+                continue;
+            };
+            transport.advance(|received| deliver(core, slot, received));
+            if transport.has_output() {
+                self.encodings.note(slot);
+            }
         }
     }
 

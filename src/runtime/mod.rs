@@ -41,6 +41,7 @@ mod stopping;
 mod store_dir;
 mod submission;
 mod system;
+mod tls_files;
 
 /// The atomics of [`sleep_flag`], by a name that its loom model can replace.
 mod atomics {

@@ -208,6 +208,8 @@ impl Server {
         )
         .map_err(|error| error.to_string())?;
         // Compiled before anything is applied: a reload is whole or not at all.
+        let transports = settings::transports(&options).map_err(|error| error.to_string())?;
+        let transports = Arc::new(transports);
         let auth = if options.authorization == self.options.authorization {
             Arc::clone(&self.auth)
         } else {
@@ -237,7 +239,6 @@ impl Server {
             Arc::clone(&self.auth),
             Arc::clone(&self.accounts),
         ));
-        let transports = Arc::new(settings::transports(&options));
         let max_connections = settings::max_connections(&options);
         let spin = settings::spin(options.spin);
         for core in &self.cores {

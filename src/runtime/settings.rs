@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::spin::Spin;
+use super::tls_files::{self, TlsError};
 use crate::broker::accounts::{AccountError, AccountTable, DEFAULT_SYSTEM_ACCOUNT};
 use crate::broker::auth::{AuthConfig, AuthError, AuthRules, UserRule};
 use crate::broker::permissions::{PermissionRules, ResponseRule, SubjectRules};
-use crate::broker::{ServerIdentity, Settings};
-use crate::config::{self, AuthorizationConfig, Options, WriteTimeout};
+use crate::broker::{ServerIdentity, Settings, TlsRules};
+use crate::config::{self, AuthorizationConfig, HandshakeFirst, Options, WriteTimeout};
 use crate::monitor::snapshot::OptionsSnapshot;
-use crate::transport::Transports;
+use crate::transport::{TlsListener, Transports};
 
 fn rules(rules: &config::SubjectRules) -> SubjectRules {
     SubjectRules {
@@ -103,6 +104,10 @@ pub fn core(
         write_deadline: options.write_deadline,
         write_timeout_retry: options.write_timeout == WriteTimeout::Retry,
         no_fast_producer_stall: options.no_fast_producer_stall,
+        tls: options.tls.as_ref().map(|tls| TlsRules {
+            optional: options.allow_non_tls,
+            verify: tls.verify,
+        }),
         auth,
         accounts,
         trace: options.log.trace,
@@ -113,8 +118,25 @@ pub fn core(
 }
 
 /// What stands between sockets and cores.
-pub fn transports(_options: &Options) -> Transports {
-    Transports::default()
+///
+/// # Errors
+/// As [`tls_files::load`].
+pub fn transports(options: &Options) -> Result<Transports, TlsError> {
+    let Some(tls) = &options.tls else {
+        return Ok(Transports::default());
+    };
+    let role = tls_files::load(tls, options.allow_non_tls)?;
+    Ok(Transports {
+        tls: Some(TlsListener {
+            role: Arc::new(role),
+            timeout: tls.timeout,
+            first: match tls.handshake_first {
+                HandshakeFirst::No => None,
+                HandshakeFirst::Yes => Some(None),
+                HandshakeFirst::For(pause) => Some(Some(pause)),
+            },
+        }),
+    })
 }
 
 /// How long an idle core looks for work.
@@ -147,7 +169,12 @@ pub fn shown(options: &Options, port: u16, http_port: u16) -> OptionsSnapshot {
         max_control_line: number(options.max_control_line),
         max_payload: number(options.max_payload),
         max_pending: number(options.max_pending),
-        tls_timeout: TLS_TIMEOUT_SECONDS,
+        tls_required: options.tls.is_some() && !options.allow_non_tls,
+        tls_verify: options.tls.as_ref().is_some_and(|tls| tls.verify),
+        tls_timeout: options
+            .tls
+            .as_ref()
+            .map_or(TLS_TIMEOUT_SECONDS, |tls| tls.timeout.as_secs_f64()),
         write_deadline: u64::try_from(options.write_deadline.as_nanos()).unwrap_or(u64::MAX),
         tags: options.server_tags.clone(),
         metadata: options.server_metadata.clone(),

@@ -31,6 +31,7 @@ use super::signals;
 use super::spin::Spin;
 use super::store_dir::{StoreDir, StoreDirError};
 use super::system::{self, SystemHandle};
+use super::tls_files::TlsError;
 use super::{files, host, http_server, identity, settings};
 use crate::broker::accounts::AccountTable;
 use crate::broker::auth::AuthConfig;
@@ -68,6 +69,7 @@ pub enum StartError {
     },
     Authorization(crate::broker::auth::AuthError),
     Accounts(crate::broker::accounts::AccountError),
+    Tls(TlsError),
     Executor(ExecutorError),
     Core(String),
     Threads(std::io::Error),
@@ -115,6 +117,7 @@ impl fmt::Display for StartError {
             }
             Self::Authorization(error) => error.fmt(f),
             Self::Accounts(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
             Self::Executor(error) => error.fmt(f),
             Self::Core(text) => f.write_str(text),
             Self::Threads(error) => write!(f, "cannot start a thread: {error}"),
@@ -227,6 +230,7 @@ pub(super) fn prepare(
     let accounts = settings::accounts(options, None).map_err(StartError::Accounts)?;
     let accounts = Arc::new(accounts);
     let (to_system, from_cores) = system::channel();
+    let transports = Arc::new(settings::transports(options).map_err(StartError::Tls)?);
     let (sender, events) = ControlSender::new(to_system);
     signals::forward(sender.clone()).map_err(StartError::Threads)?;
 
@@ -268,6 +272,7 @@ pub(super) fn prepare(
         options,
         &cpus,
         vec![(Kind::Client, listener)],
+        &transports,
         &loads,
         &core_settings,
         store.as_ref(),
@@ -311,6 +316,14 @@ pub(super) fn prepare(
         Tag::Info,
         &format!("Listening for client connections on {at}"),
     );
+    if options.tls.is_some() {
+        let must = if options.allow_non_tls {
+            "available"
+        } else {
+            "required"
+        };
+        log.line(Tag::Info, &format!("TLS {must} for client connections"));
+    }
     log.line(Tag::Info, "Server is ready");
     Ok(Prepared {
         passwords: PasswordChecker::new(cores.clone()),
@@ -446,6 +459,7 @@ fn start_cores(
     options: &Options,
     cpus: &[usize],
     listeners: Vec<(Kind, OwnedFd)>,
+    transports: &Arc<Transports>,
     loads: &Arc<Loads>,
     core_settings: &Arc<Settings>,
     store: Option<&StoreDir>,
@@ -464,7 +478,6 @@ fn start_cores(
         handles.clone(),
         cpus.to_vec(),
     ));
-    let transports = Arc::new(settings::transports(options));
     let (ready, readiness) = channel();
     let mut threads = Vec::new();
     for ((node, calls), &cpu) in nodes.into_iter().zip(inboxes).zip(cpus) {
@@ -473,7 +486,7 @@ fn start_cores(
             number,
             cores: cpus.len(),
             settings: Arc::clone(core_settings),
-            transports: Arc::clone(&transports),
+            transports: Arc::clone(transports),
             spin: settings::spin(options.spin),
             host_options: options.host_options,
             node,

@@ -9,7 +9,14 @@
 //! Memory: what is waiting is counted by the core in the bytes it gave, until the socket has taken
 //! all that became of them. What the transport adds is bounded by its own limits.
 
-use crate::broker::{Batch, Kind, Opening};
+mod certificate;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::tls::{PENDING_BYTES_MAX, Tls, TlsRole};
+use crate::broker::{Batch, Kind, Opening, TlsFacts};
 
 /// What [`Transport::receive`] found.
 #[derive(Debug)]
@@ -18,8 +25,14 @@ pub enum Received<'a> {
     Data(&'a [u8]),
     /// The client began with its side of the transport.
     Began,
+    /// TLS is up; [`Received::Established`] follows.
+    Secured(TlsFacts),
     /// The transport is up.
     Established,
+    /// The client does not even begin with it.
+    NoHandshake,
+    /// It went wrong, with the words of the log.
+    Failed(&'a str),
     /// The client says that nothing more comes.
     Ended,
 }
@@ -27,6 +40,7 @@ pub enum Received<'a> {
 /// The transport of one connection.
 #[derive(Debug, Default)]
 pub struct Transport {
+    tls: Option<Tls>,
     /// What it says by itself, waiting for the next send.
     output: Vec<u8>,
     closed: bool,
@@ -35,14 +49,41 @@ pub struct Transport {
 impl Transport {
     /// Bytes came from the socket; they may be overwritten.
     pub fn receive(&mut self, input: &mut [u8], mut deliver: impl FnMut(Received<'_>)) {
-        deliver(Received::Data(input));
+        match &mut self.tls {
+            Some(tls) => tls.receive(input, &mut self.output, &mut deliver),
+            None => deliver(Received::Data(input)),
+        }
+    }
+
+    /// Whether a handshake waits for [`Transport::advance`].
+    pub fn wants_to_advance(&self) -> bool {
+        self.tls.as_ref().is_some_and(Tls::wants_to_advance)
+    }
+
+    /// Goes on with a handshake, which takes the CPU some tenths of a millisecond.
+    pub fn advance(&mut self, mut deliver: impl FnMut(Received<'_>)) {
+        if let Some(tls) = &mut self.tls {
+            tls.advance(&mut self.output, &mut deliver);
+        }
     }
 
     /// Appends what the transport has to say and then what becomes of `batch`.
     pub fn encode(&mut self, batch: Option<&Batch>, into: &mut Vec<u8>) {
         into.append(&mut self.output);
-        for segment in batch.iter().flat_map(|batch| batch.segments()) {
-            into.extend_from_slice(segment.as_slice());
+        let tls = self.tls.as_mut().filter(|tls| tls.is_open());
+        let segments = batch.iter().flat_map(|batch| batch.segments());
+        match tls {
+            Some(tls) => {
+                for segment in segments {
+                    tls.encrypt(segment.as_slice(), into);
+                }
+                tls.flush(into);
+            }
+            None => {
+                for segment in segments {
+                    into.extend_from_slice(segment.as_slice());
+                }
+            }
         }
     }
 
@@ -54,6 +95,9 @@ impl Transport {
     /// Everything of the core was encoded: says goodbye, once.
     pub fn close(&mut self) {
         self.closed = true;
+        if let Some(tls) = &mut self.tls {
+            tls.close(&mut self.output);
+        }
     }
 
     /// Whether [`Transport::close`] was called.
@@ -64,11 +108,40 @@ impl Transport {
 
 /// Which connections get which transport. One for all cores; a reload hands out a new one.
 #[derive(Clone, Debug, Default)]
-pub struct Transports {}
+pub struct Transports {
+    /// TLS of the client port.
+    pub tls: Option<TlsListener>,
+}
+
+/// TLS of a port.
+#[derive(Clone, Debug)]
+pub struct TlsListener {
+    pub role: Arc<TlsRole>,
+    /// How long a handshake may take.
+    pub timeout: Duration,
+    /// INFO waits for the handshake, with `Some` only so long.
+    pub first: Option<Option<Duration>>,
+}
 
 impl Transports {
     /// How a connection of this kind begins, and its transport.
-    pub fn open(&self, _kind: Kind) -> (Opening, Option<Box<Transport>>) {
-        (Opening::Plain, None)
+    pub fn open(&self, kind: Kind) -> (Opening, Option<Box<Transport>>) {
+        let (Kind::Client, Some(tls)) = (kind, &self.tls) else {
+            return (Opening::Plain, None);
+        };
+        let timeout = tls.timeout;
+        let opening = match tls.first {
+            Some(info_after) => Opening::TransportFirst {
+                timeout,
+                info_after,
+            },
+            None if tls.role.optional => Opening::Either { timeout },
+            None => Opening::InfoFirst { timeout },
+        };
+        let transport = Transport {
+            tls: Some(Tls::new(Arc::clone(&tls.role))),
+            ..Transport::default()
+        };
+        (opening, Some(Box::new(transport)))
     }
 }

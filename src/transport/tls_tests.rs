@@ -50,7 +50,10 @@ fn events(tls: &mut Tls, bytes: &[u8]) -> (Vec<String>, Vec<u8>) {
 #[test]
 fn plain_text_is_refused_or_let_through() {
     let (seen, output) = events(&mut Tls::new(role(false)), b"CONNECT {}\r\n");
-    assert_eq!((seen.as_slice(), output.len()), (["NoHandshake".to_owned()].as_slice(), 0));
+    assert_eq!(
+        (seen.as_slice(), output.len()),
+        (["NoHandshake".to_owned()].as_slice(), 0)
+    );
     let mut tls = Tls::new(role(true));
     let (seen, _) = events(&mut tls, b"PING\r\n");
     assert_eq!(seen.len(), 2);
