@@ -275,6 +275,7 @@ impl Core {
         if auth.auth_required() {
             conn.phase = Phase::Unauthenticated;
             conn.auth_by = self.now.mono_ns + auth.timeout().as_nanos() as u64;
+            conn.nonce = auth.nonce(cid);
         }
         conn.ping_at = self.now.mono_ns + self.first_ping_delay();
         self.conns[slot as usize] = Some(conn);
@@ -308,6 +309,10 @@ impl Core {
             max_payload: settings.max_payload,
             client_id: conn.cid,
             client_ip: &client_ip,
+            nonce: match kind {
+                InfoKind::First => conn.nonce.as_deref().unwrap_or_default(),
+                InfoKind::AfterConnect | InfoKind::Update => "",
+            },
             ldm: self.lame_duck,
             connect_info: after_connect,
             remote_account: if after_connect {

@@ -1,6 +1,6 @@
 //! Received bytes become commands, commands become actions.
 
-use super::auth::{Credentials, Decision, Identity};
+use super::auth::{ConnectionType, Credentials, Decision, Identity, Refusal};
 use super::close::CloseReason;
 use super::connection::{Phase, pause};
 use super::core::{Core, InfoKind};
@@ -37,6 +37,7 @@ fn names_credentials(options: &ConnectOptions) -> bool {
         &options.pass,
         &options.auth_token,
         &options.nkey,
+        &options.jwt,
     ]
     .iter()
     .any(|field| !field.is_empty())
@@ -281,6 +282,7 @@ impl Core {
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
+        let nonce = conn.nonce.clone().unwrap_or_default();
         // A second CONNECT replaces the options; what it leaves out stays.
         let mut options = conn.options.take().unwrap_or_default();
         // Of the credentials, these are all that is left.
@@ -313,16 +315,14 @@ impl Core {
             pass: &options.pass,
             token: &options.auth_token,
             nkey: &options.nkey,
+            sig: &options.sig,
+            nonce: &nonce,
+            connection: ConnectionType::Standard,
             legacy_account: !options.account.is_empty() || options.new_account,
         };
         let decision = match known {
             Some(identity) if !credentials.legacy_account => Decision::Accept(identity),
             _ => self.settings.auth.check(&credentials),
-        };
-        let who = if options.user.is_empty() {
-            "authentication error".to_owned()
-        } else {
-            format!("authentication error - User {:?}", options.user)
         };
         forget_secrets(&mut options);
         if let Some(conn) = self.conn_mut(slot) {
@@ -350,16 +350,32 @@ impl Core {
                     job: Box::new(job),
                 });
             }
-            Decision::Reject => {
-                self.log_connection(LogLevel::Error, slot, &who);
-                self.refuse_credentials(slot);
-            }
+            Decision::Reject(refusal) => self.refuse_login(slot, &refusal),
         }
     }
 
     fn refuse_connect(&mut self, slot: u32, error: &ConnectError) {
         self.log_connection(LogLevel::Error, slot, &error.to_string());
         self.close(slot, CloseReason::ProtocolViolation, CloseMode::AfterFlush);
+    }
+
+    /// Refuses the credentials of a CONNECT, in nats-server's words.
+    fn refuse_login(&mut self, slot: u32, refusal: &Refusal) {
+        if !refusal.detail.is_empty() {
+            self.log_connection(LogLevel::Debug, slot, &refusal.detail);
+        }
+        let options = self.conn(slot).and_then(|conn| conn.options.as_deref());
+        let who = match options {
+            Some(options) if !options.nkey.is_empty() => {
+                format!("authentication error - Nkey {:?}", options.nkey)
+            }
+            Some(options) if !options.user.is_empty() => {
+                format!("authentication error - User {:?}", options.user)
+            }
+            _ => "authentication error".to_owned(),
+        };
+        self.log_connection(LogLevel::Error, slot, &who);
+        self.refuse_credentials(slot);
     }
 
     pub(super) fn refuse_credentials(&mut self, slot: u32) {
@@ -370,25 +386,22 @@ impl Core {
         );
     }
 
-    /// A helper thread checked the password of connection `cid`.
-    pub fn verified(&mut self, slot: u32, cid: u64, identity: Option<Arc<Identity>>) {
+    /// A helper thread checked the credentials of connection `cid`.
+    pub fn verified(&mut self, slot: u32, cid: u64, result: Result<Arc<Identity>, Refusal>) {
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
         if conn.cid != cid || conn.phase != Phase::Verifying {
             return;
         }
-        match identity {
-            Some(identity) => {
+        match result {
+            Ok(identity) => {
                 // A reload may have changed what the user is allowed meanwhile.
                 let identity = conn.identity.take().unwrap_or(identity);
                 self.accept_identity(slot, identity);
                 self.resume(slot, pause::VERIFY);
             }
-            None => {
-                self.log_connection(LogLevel::Error, slot, "authentication error");
-                self.refuse_credentials(slot);
-            }
+            Err(refusal) => self.refuse_login(slot, &refusal),
         }
     }
 
@@ -427,7 +440,9 @@ impl Core {
 
     /// Without CONNECT, the configured `no_auth_user` is who it is.
     fn use_no_auth_user(&mut self, slot: u32) -> bool {
-        let Decision::Accept(identity) = self.settings.auth.check_without_connect() else {
+        let connection = ConnectionType::Standard;
+        let Decision::Accept(identity) = self.settings.auth.check_without_connect(connection)
+        else {
             return false;
         };
         if let Some(conn) = self.conn_mut(slot) {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::auth::AuthConfig;
+use super::auth::{AuthConfig, Standing, UserKind};
 use super::close::CloseReason;
 use super::connection::Phase;
 use super::core::Core;
-use super::effect::{Effect, LogLevel};
+use super::effect::{CloseMode, Effect, LogLevel};
 use super::permissions::SubscribeVerdict;
 use super::publish::quoted;
 use super::settings::Settings;
@@ -59,19 +59,26 @@ impl Core {
             return;
         };
         let verifying = conn.phase == Phase::Verifying;
-        let user = match (conn.phase, &conn.options) {
-            (Phase::Unauthenticated | Phase::Closing, _) => return,
-            (Phase::Verifying, Some(options)) => &*options.user,
-            _ => conn.identity.as_ref().map_or("", |identity| &identity.user),
+        let (user, kind) = match (conn.phase, &conn.options, &conn.identity) {
+            (Phase::Unauthenticated | Phase::Closing, _, _) => return,
+            (Phase::Verifying, Some(options), _) if !options.nkey.is_empty() => {
+                (&*options.nkey, UserKind::Nkey)
+            }
+            (Phase::Verifying, Some(options), _) => (&*options.user, UserKind::Name),
+            (_, _, Some(identity)) => (&*identity.user, identity.kind),
+            _ => ("", UserKind::Name),
         };
-        match auth.still_accepts(before, user) {
-            // Who it is if the password proves right.
-            Some(identity) if verifying => conn.identity = Some(identity),
-            Some(identity) => {
+        match auth.still_accepts(before, user, kind) {
+            // Who it is if the proof is good.
+            Standing::Stays(identity) if verifying => conn.identity = Some(identity),
+            Standing::Stays(identity) => {
                 conn.set_identity(identity);
                 self.recheck_subscriptions(slot);
             }
-            None => {
+            Standing::Gone if !verifying => {
+                self.close(slot, CloseReason::ClientClosed, CloseMode::AfterFlush);
+            }
+            Standing::Gone | Standing::Refused => {
                 let who = format!("authentication error - User {user:?}");
                 self.log_connection(LogLevel::Error, slot, &who);
                 self.refuse_credentials(slot);
@@ -129,7 +136,7 @@ mod tests {
         UserRule {
             name: name.to_owned(),
             password: password.to_owned(),
-            permissions: None,
+            ..UserRule::default()
         }
     }
 
@@ -175,9 +182,9 @@ mod tests {
         bench.core.reload(Arc::new(with(after)));
 
         assert_eq!(bench.output(stays), "");
-        for slot in [goes, changes] {
+        for (slot, output) in [(goes, ""), (changes, "-ERR 'Authorization Violation'\r\n")] {
             assert_eq!(bench.phase(slot), Some(Phase::Closing));
-            assert_eq!(bench.output(slot), "-ERR 'Authorization Violation'\r\n");
+            assert_eq!(bench.output(slot), output);
         }
         assert_eq!(
             bench.output(shrinks),
@@ -204,7 +211,7 @@ mod tests {
             .into_iter()
             .filter_map(|effect| match effect {
                 Effect::Verify { slot, cid, job, .. } => {
-                    Some((slot, cid, Arc::clone(job.identity())))
+                    Some((slot, cid, Arc::clone(job.identity().expect("known"))))
                 }
                 _ => None,
             })
@@ -214,7 +221,7 @@ mod tests {
         limited.permissions = Some(PermissionRules::default());
         bench.core.reload(Arc::new(with(vec![limited])));
         for (slot, cid, identity) in identities {
-            bench.core.verified(slot, cid, Some(identity));
+            bench.core.verified(slot, cid, Ok(identity));
         }
 
         assert_eq!(bench.phase(slots[1]), Some(Phase::Closing));

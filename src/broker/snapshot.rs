@@ -81,6 +81,11 @@ impl Core {
                 .map(|i| i.user.clone())
                 .unwrap_or_default(),
             account: self.account_name(conn).to_owned(),
+            issuer_key: conn
+                .identity
+                .as_ref()
+                .map(|identity| identity.issuer_key().to_owned())
+                .unwrap_or_default(),
             subs,
         }
     }

@@ -198,7 +198,7 @@ mod tests {
             users: vec![UserRule {
                 name: "a".to_owned(),
                 password: HASH.to_owned(),
-                permissions: None,
+                ..UserRule::default()
             }],
             ..AuthRules::default()
         };

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::auth::UserKind;
 use super::connection::Connection;
 use super::core::Core;
 use super::effect::{Effect, LogLevel};
@@ -68,7 +69,8 @@ fn redacted(json: &[u8]) -> String {
     line
 }
 
-/// How log lines name a connection: `127.0.0.1:5 - cid:1 - "v1:lang:name" - "$G/user:x"`.
+/// How log lines name a connection: `127.0.0.1:5 - cid:1 - "v1:lang:name" - "$G/user:x"`, with
+/// `nkey:` where that is the user's name.
 fn label(conn: &Connection, account: &str) -> String {
     use std::fmt::Write as _;
 
@@ -86,7 +88,11 @@ fn label(conn: &Connection, account: &str) -> String {
         }
     }
     if let Some(identity) = conn.identity.as_ref().filter(|i| !i.user.is_empty()) {
-        let _ = write!(label, " - \"{account}/user:{}\"", identity.user);
+        let kind = match identity.kind {
+            UserKind::Name => "user",
+            UserKind::Nkey => "nkey",
+        };
+        let _ = write!(label, " - \"{account}/{kind}:{}\"", identity.user);
     }
     label
 }

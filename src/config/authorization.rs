@@ -68,7 +68,10 @@ impl fmt::Debug for AuthorizationConfig {
 /// One user of the `users` list.
 #[derive(Clone, PartialEq)]
 pub struct UserConfig {
+    /// Empty if the user has an nkey.
     pub user: String,
+    /// Public key that takes the place of name and password; empty: none.
+    pub nkey: String,
     /// Plain or a bcrypt hash; may be empty.
     pub password: String,
     /// Own permissions or the default ones; none: everything is allowed.
@@ -82,6 +85,7 @@ impl fmt::Debug for UserConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UserConfig")
             .field("user", &self.user)
+            .field("nkey", &self.nkey)
             .field("password", &redacted(&self.password))
             .field("permissions", &self.permissions)
             .field("connection_types", &self.connection_types)

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::authorization::{AuthorizationConfig, UserConfig};
 use super::defaults;
 use super::options::{Options, Spin};
 use super::text::duration_text;
@@ -24,6 +25,8 @@ pub enum Change {
     AuthorizationUsers {
         changed: bool,
     },
+    /// Of those, users with nkeys.
+    AuthorizationNkeys,
     /// The same for accounts, of which there is one.
     Accounts,
     Username,
@@ -68,6 +71,7 @@ impl fmt::Display for Change {
             Change::LogTime(on) => write!(f, "logtime = {on}"),
             Change::LogTimeUtc(on) => write!(f, "logtime_utc = {on}"),
             Change::MaxConnections(limit) => write!(f, "max_connections = {limit}"),
+            Change::AuthorizationNkeys => f.write_str("authorization nkey users"),
             Change::AuthorizationUsers { .. } => f.write_str("authorization users"),
             Change::Accounts => f.write_str("accounts"),
             Change::Username => f.write_str("authorization username"),
@@ -262,6 +266,13 @@ fn authorization(old: &Options, new: &Options, changes: &mut Vec<Change>) {
         || old.password != new.password
         || old.token != new.token
         || old.default_permissions != new.default_permissions;
+    let nkeys = |config: &AuthorizationConfig| -> Vec<UserConfig> {
+        let users = config.users.iter().filter(|user| !user.nkey.is_empty());
+        users.cloned().collect()
+    };
+    if nkeys(old) != nkeys(new) {
+        changes.push(Change::AuthorizationNkeys);
+    }
     changes.push(Change::AuthorizationUsers { changed });
     changes.push(Change::Accounts);
     if old.user != new.user {

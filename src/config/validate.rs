@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::authorization::is_bcrypt;
+use super::authorization::{UserConfig, is_bcrypt};
 use super::defaults;
 use super::options::Options;
 use super::read::split_host_port;
@@ -146,7 +146,8 @@ fn check_no_auth_user(options: &Options) -> Result<(), ValidationError> {
     if authorization.users.is_empty() {
         return Err(ValidationError::NoAuthUserWithoutUsers { user: user.clone() });
     }
-    if !authorization.users.iter().any(|known| known.user == *user) {
+    let known = |known: &UserConfig| known.user == *user || known.nkey == *user;
+    if !authorization.users.iter().any(known) {
         return Err(ValidationError::NoAuthUserUnknown { user: user.clone() });
     }
     Ok(())
@@ -193,7 +194,7 @@ fn cautions(options: &Options) -> Vec<Caution> {
         || authorization
             .users
             .iter()
-            .any(|user| !is_bcrypt(&user.password))
+            .any(|user| user.nkey.is_empty() && !is_bcrypt(&user.password))
     {
         cautions.push(Caution::PlainTextPasswords);
     }

@@ -450,6 +450,8 @@ struct Conn<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     subscriptions_list_detail: Vec<Sub<'a>>,
     #[serde(skip_serializing_if = "empty")]
+    issuer_key: &'a str,
+    #[serde(skip_serializing_if = "empty")]
     name_tag: &'a str,
 }
 
@@ -497,6 +499,7 @@ impl<'a> Conn<'a> {
                 SubsDetail::Full => listed().map(|sub| Sub::new(sub, closed)).collect(),
                 _ => Vec::new(),
             },
+            issuer_key: if auth { &conn.issuer_key } else { "" },
             name_tag: if auth && !(global && closed) {
                 account
             } else {

@@ -321,6 +321,8 @@ pub struct ConnSnapshot {
     pub authorized_user: String,
     /// Account it belongs to. Closed before it had one: empty.
     pub account: String,
+    /// Who vouches for its nkey; empty without one.
+    pub issuer_key: String,
     /// Its subscriptions, if asked for; at most [`super::connz::MAX_LISTED_SUBSCRIPTIONS`].
     pub subs: Vec<SubSnapshot>,
 }

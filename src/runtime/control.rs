@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+use super::credentials::Check;
 use super::driver::Driver;
 use super::parker::Waker;
-use super::passwords::Check;
 use super::signals::Signal;
 use crate::broker::LogLevel;
 use crate::monitor::snapshot::ConnSnapshot;

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::control::{Calls, ControlEvent, ControlSender, CoreHandle};
+use super::credentials::Check;
 use super::disk::Answer;
 use super::figures::{Figures, Work};
 use super::leaving::{Leaving, Step};
@@ -22,7 +23,6 @@ use super::loads::Loads;
 use super::net_event::{End, Event};
 use super::net_ring::NetRing;
 use super::parker::{Parked, Parker, Waker};
-use super::passwords::Check;
 use super::persistence::Persistence;
 use super::privileges;
 use super::spin::{Spin, Spinner};

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::control::{ControlEvent, ControlReceiver, CoreHandle};
+use super::credentials::CredentialChecker;
 use super::executor;
 use super::gather::Gatherer;
 use super::log::{Logger, Tag};
-use super::passwords::PasswordChecker;
 use super::signals::Signal;
 use super::startup::{Prepared, prepare, reloadable};
 use super::{files, identity, privileges, settings, stopping};
@@ -34,7 +34,7 @@ struct Server {
     cores: Vec<CoreHandle>,
     threads: Vec<executor::Core<()>>,
     gatherer: Arc<Gatherer>,
-    passwords: PasswordChecker,
+    credentials: CredentialChecker,
     port: u16,
     http_port: u16,
     cores_running: usize,
@@ -83,7 +83,7 @@ impl Server {
             cores: prepared.cores,
             threads: prepared.threads,
             gatherer: prepared.gatherer,
-            passwords: prepared.passwords,
+            credentials: prepared.credentials,
             port: prepared.port,
             http_port: prepared.http_port,
             lame_duck: None,
@@ -122,7 +122,7 @@ impl Server {
         match event {
             ControlEvent::Log { level, line } => self.log.line(level.into(), &line),
             ControlEvent::Closed(conn) => self.gatherer.note_closed(*conn),
-            ControlEvent::Verify(check) => self.passwords.check(check),
+            ControlEvent::Verify(check) => self.credentials.check(check),
             ControlEvent::Signal(signal) => return self.on_signal(signal),
             ControlEvent::CoreEnded { core, error } => {
                 let error = error.unwrap_or_else(|| "for no reason".to_owned());

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::spin::Spin;
-use crate::broker::auth::{AuthConfig, AuthError, AuthRules, UserRule};
+use crate::broker::auth::{
+    AuthConfig, AuthError, AuthRules, ConnectionTypes, NkeyRule, NonceKey, UserRule,
+};
 use crate::broker::permissions::{PermissionRules, ResponseRule, SubjectRules};
 use crate::broker::{ServerIdentity, Settings};
 use crate::config::{self, AuthorizationConfig, Options, WriteTimeout};
@@ -27,6 +29,21 @@ fn permissions(config: &config::PermissionsConfig) -> PermissionRules {
     }
 }
 
+/// The configuration was checked: it has known names only.
+fn connection_types(names: &[String]) -> ConnectionTypes {
+    ConnectionTypes::from_names(names.iter().map(String::as_str)).unwrap_or_default()
+}
+
+/// A new secret from the system's random source.
+fn nonce_key() -> NonceKey {
+    let pair = nkeys::KeyPair::new_user();
+    match nkeys::from_public_key(&pair.public_key()) {
+        // A key made of 32 random bytes; its private half is dropped.
+        Ok((_, bytes)) => NonceKey(bytes),
+        Err(_) => NonceKey::default(),
+    }
+}
+
 /// Who may connect.
 ///
 /// # Errors
@@ -37,12 +54,25 @@ pub fn auth(config: &AuthorizationConfig) -> Result<AuthConfig, AuthError> {
         users: config
             .users
             .iter()
+            .filter(|user| user.nkey.is_empty())
             .map(|user| UserRule {
                 name: user.user.clone(),
                 password: user.password.clone(),
                 permissions: user.permissions.as_ref().map(permissions),
+                connection_types: connection_types(&user.connection_types),
             })
             .collect(),
+        nkeys: config
+            .users
+            .iter()
+            .filter(|user| !user.nkey.is_empty())
+            .map(|user| NkeyRule {
+                nkey: user.nkey.clone(),
+                permissions: user.permissions.as_ref().map(permissions),
+                connection_types: connection_types(&user.connection_types),
+            })
+            .collect(),
+        nonce_key: nonce_key(),
         single_user: (!config.user.is_empty() || !config.password.is_empty())
             .then(|| (config.user.clone(), config.password.clone())),
         token: text(&config.token),

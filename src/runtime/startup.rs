@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::clock::Clock;
 use super::control::{Calls, ControlEvent, ControlReceiver, ControlSender, CoreHandle};
 use super::cpus::{self, CpuChoice, CpuError};
+use super::credentials::CredentialChecker;
 use super::driver::{Acceptor, Driver, Parts};
 use super::executor::{self, ExecutorConfig, ExecutorError};
 use super::gather::{Gatherer, Reloadable};
@@ -23,7 +24,6 @@ use super::log::{Logger, Tag};
 use super::net_event::RingConfig;
 use super::net_ring::NetRing;
 use super::parker::Parker;
-use super::passwords::PasswordChecker;
 use super::preflight::{self, PreflightError};
 use super::privileges::{self, PrivilegeError};
 use super::process::CpuMeter;
@@ -192,7 +192,7 @@ pub(super) struct Prepared {
     pub cores: Vec<CoreHandle>,
     pub threads: Vec<executor::Core<()>>,
     pub gatherer: Arc<Gatherer>,
-    pub passwords: PasswordChecker,
+    pub credentials: CredentialChecker,
     pub port: u16,
     pub http_port: u16,
 }
@@ -294,7 +294,7 @@ pub(super) fn prepare(
     );
     log.line(Tag::Info, "Server is ready");
     Ok(Prepared {
-        passwords: PasswordChecker::new(cores.clone()),
+        credentials: CredentialChecker::new(cores.clone()),
         port,
         identity,
         auth,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::ConnectionType;
+
 /// The fields of CONNECT that decide who is connecting; empty if not given.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Credentials<'a> {
@@ -11,8 +13,14 @@ pub struct Credentials<'a> {
     pub pass: &'a str,
     /// `auth_token`.
     pub token: &'a str,
-    /// `nkey`; only shown so far, never checked.
+    /// `nkey`, a public key.
     pub nkey: &'a str,
+    /// `sig`, the nonce signed by it.
+    pub sig: &'a str,
+    /// The nonce that the connection was given; empty for none.
+    pub nonce: &'a str,
+    /// Over what the client came.
+    pub connection: ConnectionType,
     /// Whether the legacy field `account` is not empty or `new_account` is true.
     pub legacy_account: bool,
 }
@@ -20,7 +28,10 @@ pub struct Credentials<'a> {
 impl Credentials<'_> {
     /// Whether the client leaves open who it is, so that a `no_auth_user` is meant.
     pub(super) fn are_empty(&self) -> bool {
-        self.user.is_empty() && self.pass.is_empty() && self.token.is_empty()
+        self.user.is_empty()
+            && self.pass.is_empty()
+            && self.token.is_empty()
+            && self.nkey.is_empty()
     }
 }
 
@@ -33,8 +44,9 @@ impl fmt::Debug for Credentials<'_> {
             .field("pass", &redact(self.pass))
             .field("token", &redact(self.token))
             .field("nkey", &self.nkey)
+            .field("connection", &self.connection)
             .field("legacy_account", &self.legacy_account)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -173,8 +173,8 @@ mod tests {
     fn data(user: &str, permissions: Option<&PermissionRules>) -> String {
         let identity = Identity {
             user: user.into(),
-            account: "$G".into(),
             permissions: permissions.map(|rules| Arc::new(Permissions::new(rules).unwrap())),
+            ..Identity::default()
         };
         let json = user_info_json(&server(), &identity);
         let head = concat!(

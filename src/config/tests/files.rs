@@ -284,9 +284,42 @@ fn what_is_not_built_is_refused_by_name() {
         "jetstream: false, cluster {}, leaf {}, accounts {}, proxy_protocol: false, https_port: 0, a: 1, port: $a",
     );
     assert_eq!(
-        error("authorization { users: [{nkey: U}] }"),
-        "c.conf:1:25: \"nkey\" is not built yet in ringwire"
+        error("authorization { auth_callout { issuer: x } }"),
+        "c.conf:1:17: \"auth_callout\" is not built yet in ringwire"
     );
+}
+
+#[test]
+fn nkeys_take_the_place_of_name_and_password() {
+    const NKEY: &str = "UBF55G5BFMVWF6VXDB4NVOZ2DTPOVSFKLCEN7I22LVF4ONAFTNHOC6GQ";
+    const ACCOUNT: &str = "AAK3QIC6MSUSRWAUKH4UFXPAITJFC3FUJFTHN3MLBEPUVCTNNUCORHUE";
+    let users = |entries: &str| format!("authorization {{ users: [ {entries} ] }}");
+    let read = options(&users(&format!("{{nkey: {NKEY}}}")));
+    assert_eq!(read.authorization.users[0].nkey, NKEY);
+    for (entries, expected) in [
+        (
+            "{nkey: ABC}".to_owned(),
+            "c.conf:1:26: Not a valid public nkey for a user".to_owned(),
+        ),
+        (
+            format!("{{nkey: {ACCOUNT}}}"),
+            "c.conf:1:26: Not a valid public nkey for a user".to_owned(),
+        ),
+        (
+            format!("{{nkey: {NKEY}}},{{nkey: {NKEY}}}"),
+            format!("c.conf:1:0: Duplicate nkey \"{NKEY}\" detected"),
+        ),
+        (
+            format!("{{nkey: {NKEY}, user: a}}"),
+            "c.conf:1:90: Nkey users do not take usernames or passwords".to_owned(),
+        ),
+        (
+            "{nkey: \"\"}".to_owned(),
+            "c.conf:1:26: User entry requires a user".to_owned(),
+        ),
+    ] {
+        assert_eq!(error(&users(&entries)), expected, "{entries}");
+    }
 }
 
 #[test]
