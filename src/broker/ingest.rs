@@ -283,6 +283,7 @@ impl Core {
             return;
         };
         let nonce = conn.nonce.clone().unwrap_or_default();
+        let peer = conn.peer.ip();
         // A second CONNECT replaces the options; what it leaves out stays.
         let mut options = conn.options.take().unwrap_or_default();
         // Of the credentials, these are all that is left.
@@ -316,6 +317,8 @@ impl Core {
             token: &options.auth_token,
             nkey: &options.nkey,
             sig: &options.sig,
+            jwt: &options.jwt,
+            peer: Some(peer),
             nonce: &nonce,
             connection: ConnectionType::Standard,
             legacy_account: !options.account.is_empty() || options.new_account,
@@ -362,7 +365,12 @@ impl Core {
     /// Refuses the credentials of a CONNECT, in nats-server's words.
     fn refuse_login(&mut self, slot: u32, refusal: &Refusal) {
         if !refusal.detail.is_empty() {
-            self.log_connection(LogLevel::Debug, slot, &refusal.detail);
+            let level = if refusal.is_error {
+                LogLevel::Error
+            } else {
+                LogLevel::Debug
+            };
+            self.log_connection(level, slot, &refusal.detail);
         }
         let options = self.conn(slot).and_then(|conn| conn.options.as_deref());
         let who = match options {

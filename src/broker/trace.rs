@@ -8,7 +8,6 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::auth::UserKind;
 use super::connection::Connection;
 use super::core::Core;
 use super::effect::{Effect, LogLevel};
@@ -88,11 +87,12 @@ fn label(conn: &Connection, account: &str) -> String {
         }
     }
     if let Some(identity) = conn.identity.as_ref().filter(|i| !i.user.is_empty()) {
-        let kind = match identity.kind {
-            UserKind::Name => "user",
-            UserKind::Nkey => "nkey",
-        };
-        let _ = write!(label, " - \"{account}/{kind}:{}\"", identity.user);
+        let kind = identity.kind.label();
+        let _ = write!(label, " - \"{account}");
+        if let Some(token) = identity.token.as_ref().filter(|t| t.account_name != account) {
+            let _ = write!(label, "/{}", token.account_name);
+        }
+        let _ = write!(label, "/{kind}:{}\"", identity.user);
     }
     label
 }

@@ -147,9 +147,8 @@ mod tests {
     fn times_of_the_day_are_those_of_a_place() {
         // 2026-11-25 12:00:00 UTC, 13:00 in Berlin.
         let noon = 1_795_608_000_000_000_000;
-        let at = |ranges: &[TimeRange], place: &str| {
-            allowed_time(ranges, place, &TimeZone::UTC, noon)
-        };
+        let at =
+            |ranges: &[TimeRange], place: &str| allowed_time(ranges, place, &TimeZone::UTC, noon);
         assert_eq!(at(&[], "nowhere"), Window::Always);
         let lunch = [range("01:00:00", "02:00:00"), range("11:30:00", "12:30:00")];
         assert_eq!(at(&lunch, ""), Window::Until(noon + 1_800_000_000_000));

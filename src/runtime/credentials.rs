@@ -9,10 +9,12 @@
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
+use jiff::tz::TimeZone;
+
 use super::clock::Clock;
 use super::control::CoreHandle;
 use crate::broker::CoreId;
-use crate::broker::auth::VerifyJob;
+use crate::broker::auth::{Moment, VerifyJob};
 
 /// Credentials to check for a connection.
 pub struct Check {
@@ -61,10 +63,15 @@ fn start(name: &str, cores: Vec<CoreHandle>) -> Sender<Check> {
     let _ = thread::Builder::new().name(name.into()).spawn(move || {
         let mut clock = Clock::new();
         for check in checks {
-            if clock.now().mono_ns >= check.by {
+            let now = clock.now();
+            if now.mono_ns >= check.by {
                 continue;
             }
-            let result = check.job.run();
+            let moment = Moment {
+                unix_ns: now.unix_ns,
+                local: TimeZone::system(),
+            };
+            let result = check.job.run(&moment);
             let Check {
                 core, slot, cid, ..
             } = check;

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use super::job::SignatureJob;
 use super::password::{Comparison, Password, PasswordJob};
+use super::trusted::Dismissal;
 use super::{
-    ConnectionType, ConnectionTypes, Credentials, Identity, NonceKey, Refusal, UserKind, VerifyJob,
+    ConnectionType, ConnectionTypes, Credentials, Identity, NonceKey, Refusal, TokenJob, Trusted,
+    UserKind, VerifyJob,
 };
 use crate::broker::permissions::{PermissionRules, Permissions, RuleError};
 
@@ -188,6 +190,10 @@ pub enum Standing {
     Stays(Arc<Identity>),
     /// Its user is gone: it is closed without a word, as nats-server does it.
     Gone,
+    /// Its claims count no more: it is closed without a word as well.
+    Dismissed,
+    /// Its claims were revoked.
+    Revoked,
     /// Its credentials would not be accepted any more.
     Refused,
 }
@@ -219,6 +225,8 @@ enum Method {
         /// Whether a `no_auth_user` is configured, be it of use or not.
         has_no_auth_user: bool,
     },
+    /// Claims, for which an operator vouches.
+    Trusted(Arc<Trusted>),
 }
 
 #[derive(Debug)]
@@ -299,6 +307,21 @@ impl AuthConfig {
         }
     }
 
+    /// Operator mode.
+    pub fn trusted(trusted: Arc<Trusted>, timeout: Duration, nonce_key: NonceKey) -> Self {
+        Self {
+            method: Method::Trusted(trusted),
+            timeout,
+            nonce_key,
+            ..Self::open()
+        }
+    }
+
+    /// The same with other accounts; nothing changes where there is no operator.
+    pub fn with_trusted(&self, trusted: Arc<Trusted>) -> Self {
+        Self::trusted(trusted, self.timeout, self.nonce_key)
+    }
+
     /// Whether clients have to authenticate (`auth_required` of INFO).
     pub fn auth_required(&self) -> bool {
         !matches!(self.method, Method::Open)
@@ -309,7 +332,7 @@ impl AuthConfig {
     pub fn auth_required_in_first_info(&self) -> bool {
         match self.method {
             Method::Open => false,
-            Method::Token(_) => true,
+            Method::Token(_) | Method::Trusted(_) => true,
             Method::Users {
                 has_no_auth_user, ..
             } => !has_no_auth_user,
@@ -325,6 +348,7 @@ impl AuthConfig {
     pub fn nonce(&self, cid: u64) -> Option<Box<str>> {
         match &self.method {
             Method::Users { nkeys, .. } if !nkeys.is_empty() => Some(self.nonce_key.nonce(cid)),
+            Method::Trusted(_) => Some(self.nonce_key.nonce(cid)),
             _ => None,
         }
     }
@@ -336,6 +360,7 @@ impl AuthConfig {
         }
         match &self.method {
             Method::Open => Decision::Accept(self.unverified(credentials)),
+            Method::Trusted(trusted) => check_claims(trusted, credentials),
             Method::Token(token) => {
                 decide(token, credentials.token, || self.unverified(credentials))
             }
@@ -365,6 +390,18 @@ impl AuthConfig {
         }
     }
 
+    /// After a reload: what becomes of a client whose claims `before` accepted.
+    pub fn still_trusts(&self, before: &Self, identity: &Arc<Identity>) -> Standing {
+        match (&self.method, &before.method) {
+            (Method::Trusted(now), Method::Trusted(then)) => match now.dismissal(then, identity) {
+                None => Standing::Stays(Arc::clone(identity)),
+                Some(Dismissal::Revoked) => Standing::Revoked,
+                Some(Dismissal::Silent) => Standing::Dismissed,
+            },
+            _ => Standing::Refused,
+        }
+    }
+
     /// After a reload: what becomes of a client that was let in by `before` as
     /// `user`, a name of this kind.
     pub fn still_accepts(&self, before: &Self, user: &str, kind: UserKind) -> Standing {
@@ -374,7 +411,7 @@ impl AuthConfig {
                     user: user.to_owned(),
                     kind,
                     account: Arc::clone(&self.account),
-                    permissions: None,
+                    ..Identity::default()
                 }));
             }
             now => now,
@@ -408,7 +445,7 @@ impl AuthConfig {
     pub fn check_without_connect(&self, connection: ConnectionType) -> Decision {
         match &self.method {
             Method::Open => Decision::Accept(Arc::clone(&self.anonymous)),
-            Method::Token(_) => Decision::reject(),
+            Method::Token(_) | Method::Trusted(_) => Decision::reject(),
             Method::Users { no_auth_user, .. } => match no_auth_user {
                 Some(user) if user.identity.kind == UserKind::Nkey => Decision::reject(),
                 user => implicit(user.as_ref(), connection),
@@ -462,6 +499,7 @@ impl Method {
                     kind: UserKind::Nkey,
                     account: Arc::clone(account),
                     permissions: permissions(rule.permissions.as_ref(), &rule.nkey)?,
+                    token: None,
                 }),
             };
             if nkeys.insert(rule.nkey.clone(), user).is_some() {
@@ -501,6 +539,7 @@ impl User {
                 kind: UserKind::Name,
                 account: Arc::clone(account),
                 permissions,
+                token: None,
             }),
         }
     }
@@ -519,6 +558,25 @@ fn implicit(no_auth_user: Option<&Implicit>, connection: ConnectionType) -> Deci
         }
         _ => Decision::reject(),
     }
+}
+
+fn check_claims(trusted: &Arc<Trusted>, credentials: &Credentials<'_>) -> Decision {
+    let (token, is_sentinel) = match (credentials.jwt, trusted.sentinel()) {
+        ("", None) => {
+            return Decision::Reject(Refusal::because("Authentication requires a user JWT"));
+        }
+        ("", Some(sentinel)) => (Arc::clone(sentinel), true),
+        (jwt, _) => (Arc::from(jwt), false),
+    };
+    Decision::Verify(VerifyJob::Token(TokenJob {
+        trusted: Arc::clone(trusted),
+        token,
+        is_sentinel,
+        sig: credentials.sig.into(),
+        nonce: credentials.nonce.into(),
+        peer: credentials.peer,
+        connection: credentials.connection,
+    }))
 }
 
 fn check_signature(user: &NkeyUser, credentials: &Credentials<'_>) -> Decision {

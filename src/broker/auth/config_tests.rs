@@ -48,12 +48,19 @@ fn with_token(token: &str) -> Credentials<'_> {
     }
 }
 
+fn moment() -> super::super::Moment {
+    super::super::Moment {
+        unix_ns: 0,
+        local: jiff::tz::TimeZone::UTC,
+    }
+}
+
 /// The name of who was let in, hashing included.
 fn settle(decision: Decision) -> Option<String> {
     match decision {
         Decision::Accept(identity) => Some(identity.user.clone()),
         Decision::Reject(_) => None,
-        Decision::Verify(job) => job.run().ok().map(|identity| identity.user.clone()),
+        Decision::Verify(job) => job.run(&moment()).ok().map(|identity| identity.user.clone()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a client says about itself in CONNECT.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use super::ConnectionType;
 
@@ -17,6 +18,10 @@ pub struct Credentials<'a> {
     pub nkey: &'a str,
     /// `sig`, the nonce signed by it.
     pub sig: &'a str,
+    /// `jwt`, a user's claims.
+    pub jwt: &'a str,
+    /// The address that it comes from.
+    pub peer: Option<IpAddr>,
     /// The nonce that the connection was given; empty for none.
     pub nonce: &'a str,
     /// Over what the client came.

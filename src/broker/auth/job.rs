@@ -8,7 +8,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use nkeys::KeyPair;
 
-use super::{Identity, PasswordJob};
+use super::{Identity, Moment, PasswordJob, TokenJob};
 
 /// Nonces are signed in either alphabet, with or without padding.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -26,8 +26,10 @@ const SIGNATURE_TEXT_MAX: usize = 256;
 /// Why credentials are not accepted. The client is never told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusal {
-    /// For a line of the debug log; empty for none. Never holds a secret.
+    /// For a line of the log; empty for none. Never holds a secret.
     pub detail: String,
+    /// Whether that line is an error, and not only for debugging.
+    pub is_error: bool,
 }
 
 impl Refusal {
@@ -35,6 +37,15 @@ impl Refusal {
     pub fn because(detail: impl Into<String>) -> Self {
         Self {
             detail: detail.into(),
+            is_error: false,
+        }
+    }
+
+    /// With a line for the log.
+    pub fn error(detail: impl Into<String>) -> Self {
+        Self {
+            detail: detail.into(),
+            is_error: true,
         }
     }
 }
@@ -46,6 +57,8 @@ pub enum VerifyJob {
     Password(PasswordJob),
     /// Some hundred microseconds.
     Signature(SignatureJob),
+    /// Two signatures, and permissions to be compiled.
+    Token(TokenJob),
 }
 
 impl VerifyJob {
@@ -53,11 +66,12 @@ impl VerifyJob {
     ///
     /// # Errors
     /// [`Refusal`] if the proof is not good.
-    pub fn run(&self) -> Result<Arc<Identity>, Refusal> {
+    pub fn run(&self, moment: &Moment) -> Result<Arc<Identity>, Refusal> {
         match self {
             Self::Password(job) if job.run() => Ok(Arc::clone(job.identity())),
             Self::Password(_) => Err(Refusal::default()),
             Self::Signature(job) => job.run(),
+            Self::Token(job) => job.run(moment),
         }
     }
 
@@ -66,6 +80,7 @@ impl VerifyJob {
         match self {
             Self::Password(job) => Some(job.identity()),
             Self::Signature(job) => Some(&job.identity),
+            Self::Token(_) => None,
         }
     }
 

@@ -28,6 +28,7 @@ mod identity;
 mod job;
 mod nonce;
 mod password;
+mod trusted;
 mod user_info;
 
 pub use config::{
@@ -36,8 +37,9 @@ pub use config::{
 };
 pub use connection_type::{ConnectionType, ConnectionTypes};
 pub use credentials::Credentials;
-pub use identity::{Identity, UserKind};
+pub use identity::{Expiry, Identity, TokenFacts, UserKind};
 pub use job::{Refusal, VerifyJob, decode_signature, verify_nonce};
 pub use nonce::NonceKey;
 pub use password::PasswordJob;
+pub use trusted::{Moment, TokenJob, Trusted, TrustedAccount, account_name};
 pub use user_info::{ServerStamp, user_info_json};
