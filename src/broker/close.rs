@@ -21,6 +21,7 @@ pub enum CloseReason {
     ServerShutdown,
     NoRespondersRequiresHeaders,
     CredentialsRevoked,
+    AuthenticationExpired,
 }
 
 impl CloseReason {
@@ -45,6 +46,7 @@ impl CloseReason {
             Self::ServerShutdown => "Server Shutdown",
             Self::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             Self::CredentialsRevoked => "Credentials Revoked",
+            Self::AuthenticationExpired => "Authentication Expired",
         }
     }
 }

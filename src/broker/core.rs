@@ -306,7 +306,7 @@ impl Core {
                 InfoKind::First => settings.auth.auth_required_in_first_info(),
                 InfoKind::AfterConnect | InfoKind::Update => settings.auth.auth_required(),
             },
-            max_payload: settings.max_payload,
+            max_payload: self.max_payload(slot),
             client_id: conn.cid,
             client_ip: &client_ip,
             nonce: match kind {

@@ -124,11 +124,12 @@ impl Core {
         };
         let mut parser = std::mem::take(&mut conn.parser);
         let mut headers = conn.headers;
+        let mut max_payload = self.max_payload(slot);
         let mut rest = data;
         loop {
             let limits = ParseLimits {
                 max_control_line: self.settings.max_control_line,
-                max_payload: self.settings.max_payload,
+                max_payload,
                 headers,
             };
             let input = rest;
@@ -162,6 +163,7 @@ impl Core {
             }
             if !publishes {
                 headers = conn.headers;
+                max_payload = self.max_payload(slot);
             }
         }
         if let Some(conn) = self.conn_mut(slot)
@@ -425,7 +427,29 @@ impl Core {
         if conn.pings_out == 0 && conn.rtt_ns == 0 {
             conn.ping_at = first_ping;
         }
+        let token = identity.token.as_deref();
+        let expires = token.and_then(|token| token.expires);
+        let takes_no_subscription = token.is_some_and(|t| t.max_subscriptions == Some(0));
         conn.set_identity(identity);
+        let end = self.credentials_end(expires);
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
+        conn.expires_at = end;
+        if end != 0 {
+            self.schedule(slot);
+        }
+        if takes_no_subscription {
+            self.close_with_error(
+                slot,
+                ErrorText::MaxSubscriptions,
+                CloseReason::MaxSubscriptionsExceeded,
+            );
+            return;
+        }
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
         let Some(options) = &conn.options else {
             return;
         };
@@ -548,7 +572,12 @@ impl Core {
         let Some(conn) = self.conn(slot) else {
             return;
         };
-        if let Some(max) = self.settings.max_subscriptions
+        let of_user = conn.identity.as_ref().and_then(|i| i.max_subscriptions());
+        let max = [self.settings.max_subscriptions, of_user]
+            .into_iter()
+            .flatten()
+            .min();
+        if let Some(max) = max
             && conn.sids.len() >= max
         {
             self.log_connection(LogLevel::Error, slot, "maximum subscriptions exceeded");

@@ -34,6 +34,7 @@ mod frugal;
 mod ingest;
 pub mod interest;
 mod internal;
+mod lifetime;
 mod mesh;
 pub mod output;
 pub mod permissions;

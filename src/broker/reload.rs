@@ -68,7 +68,12 @@ impl Core {
             (_, _, Some(identity)) => (&*identity.user, identity.kind),
             _ => ("", UserKind::Name),
         };
-        match auth.still_accepts(before, user, kind) {
+        let standing = match &conn.identity {
+            Some(identity) if identity.token.is_some() => auth.still_trusts(before, identity),
+            _ if verifying && auth.is_trusted() => return,
+            _ => auth.still_accepts(before, user, kind),
+        };
+        match standing {
             // Who it is if the proof is good.
             Standing::Stays(identity) if verifying => conn.identity = Some(identity),
             Standing::Stays(identity) => {
@@ -77,6 +82,14 @@ impl Core {
             }
             Standing::Gone if !verifying => {
                 self.close(slot, CloseReason::ClientClosed, CloseMode::AfterFlush);
+            }
+            Standing::Revoked => self.revoke_credentials(slot),
+            Standing::Dismissed => {
+                self.close(
+                    slot,
+                    CloseReason::AuthenticationFailure,
+                    CloseMode::AfterFlush,
+                );
             }
             Standing::Gone | Standing::Refused => {
                 let who = format!("authentication error - User {user:?}");

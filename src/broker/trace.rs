@@ -89,7 +89,11 @@ fn label(conn: &Connection, account: &str) -> String {
     if let Some(identity) = conn.identity.as_ref().filter(|i| !i.user.is_empty()) {
         let kind = identity.kind.label();
         let _ = write!(label, " - \"{account}");
-        if let Some(token) = identity.token.as_ref().filter(|t| t.account_name != account) {
+        if let Some(token) = identity
+            .token
+            .as_ref()
+            .filter(|t| t.account_name != account)
+        {
             let _ = write!(label, "/{}", token.account_name);
         }
         let _ = write!(label, "/{kind}:{}\"", identity.user);

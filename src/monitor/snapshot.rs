@@ -323,6 +323,12 @@ pub struct ConnSnapshot {
     pub account: String,
     /// Who vouches for its nkey; empty without one.
     pub issuer_key: String,
+    /// Its claims; empty without, or where they alone let in.
+    pub jwt: String,
+    /// Its account's name for people; empty if that is [`Self::account`].
+    pub account_name: String,
+    /// Tags of its claims.
+    pub tags: Vec<String>,
     /// Its subscriptions, if asked for; at most [`super::connz::MAX_LISTED_SUBSCRIPTIONS`].
     pub subs: Vec<SubSnapshot>,
 }

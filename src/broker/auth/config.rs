@@ -322,6 +322,11 @@ impl AuthConfig {
         Self::trusted(trusted, self.timeout, self.nonce_key)
     }
 
+    /// Whether claims decide.
+    pub fn is_trusted(&self) -> bool {
+        matches!(self.method, Method::Trusted(_))
+    }
+
     /// Whether clients have to authenticate (`auth_required` of INFO).
     pub fn auth_required(&self) -> bool {
         !matches!(self.method, Method::Open)

@@ -60,7 +60,10 @@ fn settle(decision: Decision) -> Option<String> {
     match decision {
         Decision::Accept(identity) => Some(identity.user.clone()),
         Decision::Reject(_) => None,
-        Decision::Verify(job) => job.run(&moment()).ok().map(|identity| identity.user.clone()),
+        Decision::Verify(job) => job
+            .run(&moment())
+            .ok()
+            .map(|identity| identity.user.clone()),
     }
 }
 

@@ -127,7 +127,9 @@ impl Trusted {
 
     /// All accounts of use.
     pub fn accounts(&self) -> impl Iterator<Item = &Arc<TrustedAccount>> {
-        self.accounts.values().filter_map(|account| account.as_ref().ok())
+        self.accounts
+            .values()
+            .filter_map(|account| account.as_ref().ok())
     }
 
     /// What stands for clients that send no claims.
@@ -153,9 +155,7 @@ impl Trusted {
         let same_scope = before
             .account(&identity.account)
             .is_some_and(|then| scope(then) == scope(account));
-        let issuer = account
-            .claims
-            .is_issuer(&token.issuer_key, account.strict);
+        let issuer = account.claims.is_issuer(&token.issuer_key, account.strict);
         (!issuer || !same_scope).then_some(Dismissal::Silent)
     }
 
