@@ -16,3 +16,4 @@ pub mod protocol;
 pub mod runtime;
 pub mod store;
 pub mod subject;
+pub mod transport;

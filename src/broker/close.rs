@@ -5,6 +5,7 @@
 pub enum CloseReason {
     ClientClosed,
     AuthenticationTimeout,
+    TlsHandshakeFailure,
     AuthenticationFailure,
     SlowConsumerPendingBytes,
     SlowConsumerWriteDeadline,
@@ -31,6 +32,7 @@ impl CloseReason {
             Self::ClientClosed => "Client Closed",
             Self::AuthenticationTimeout => "Authentication Timeout",
             Self::AuthenticationFailure => "Authentication Failure",
+            Self::TlsHandshakeFailure => "TLS Handshake Failure",
             Self::SlowConsumerPendingBytes => "Slow Consumer (Pending Bytes)",
             Self::SlowConsumerWriteDeadline => "Slow Consumer (Write Deadline)",
             Self::WriteError => "Write Error",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::auth::Identity;
+use super::opening::{Kind, OpeningState};
 use super::output::OutQueue;
 use super::permissions::{ConnectionPermissions, ResponseLimits};
 use super::route::RouteRef;
@@ -15,6 +16,8 @@ use crate::protocol::{ConnectOptions, Parser};
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// Its transport (TLS, WebSocket) is coming up; see [`super::opening`].
+    Opening,
     /// Credentials are required and have not come.
     Unauthenticated,
     /// A helper thread checks the password; nothing more is read meanwhile.
@@ -79,8 +82,11 @@ pub struct Traffic {
 pub struct Connection {
     pub cid: u64,
     pub peer: SocketAddr,
+    pub kind: Kind,
     pub account: u16,
     pub phase: Phase,
+    /// In [`Phase::Opening`] alone.
+    pub opening: Option<Box<OpeningState>>,
     /// Bits of [`pause`].
     pub paused: u8,
     /// The runtime was told not to read its socket.
@@ -173,8 +179,10 @@ impl Connection {
         Self {
             cid,
             peer,
+            kind: Kind::Client,
             account: 0,
             phase: Phase::Open,
+            opening: None,
             paused: 0,
             halted: false,
             verbose: true,

@@ -12,6 +12,7 @@ use super::connection::{Connection, Phase, Traffic, pause};
 use super::effect::{CloseMode, Effect, LogLevel};
 use super::interest::{Account, QueueNames};
 use super::internal::Internal;
+use super::opening::{Kind, NewConnection, Opening};
 use super::output::{Batch, ChunkPool};
 use super::route::{RouteCache, RouteRef};
 use super::settings::Settings;
@@ -253,9 +254,26 @@ impl Core {
         into.append(&mut self.effects);
     }
 
-    /// A new client. With `refused` it is told so and closed (after INFO, as
-    /// nats-server does). The slot names it from now on.
+    /// A new client that speaks plain text; see [`Core::arrive`].
     pub fn connect(&mut self, cid: u64, peer: SocketAddr, refused: Option<ErrorText>) -> u32 {
+        self.arrive(NewConnection {
+            cid,
+            peer,
+            kind: Kind::Client,
+            opening: Opening::Plain,
+            refused,
+        })
+    }
+
+    /// A new connection. The slot names it from now on.
+    pub fn arrive(&mut self, arrival: NewConnection) -> u32 {
+        let NewConnection {
+            cid,
+            peer,
+            kind,
+            opening,
+            refused,
+        } = arrival;
         let slot = match self.free_slots.pop() {
             Some(slot) => slot,
             None => {
@@ -271,16 +289,17 @@ impl Core {
         ));
         self.counters.connections_total += 1;
         self.open += 1;
-        let auth = &self.settings.auth;
-        if auth.auth_required() {
-            conn.phase = Phase::Unauthenticated;
-            conn.auth_by = self.now.mono_ns + auth.timeout().as_nanos() as u64;
-            conn.nonce = auth.nonce(cid);
-        }
-        conn.ping_at = self.now.mono_ns + self.first_ping_delay();
+        conn.kind = kind;
+        conn.nonce = self.settings.auth.nonce(cid);
+        let greets = self.begin_opening(&mut conn, opening);
         self.conns[slot as usize] = Some(conn);
         self.cid_slots.insert(cid, slot);
-        self.send_first_info(slot);
+        if opening == Opening::Plain {
+            self.expect_commands(slot);
+        }
+        if greets {
+            self.send_first_info(slot);
+        }
         self.schedule(slot);
         self.log_connection(LogLevel::Debug, slot, "Client connection created");
         if let Some(error) = refused {
@@ -289,7 +308,26 @@ impl Core {
         slot
     }
 
-    fn send_first_info(&mut self, slot: u32) {
+    /// From now on the client has to say who it is, and is asked whether it is still there.
+    pub(super) fn expect_commands(&mut self, slot: u32) {
+        let now = self.now.mono_ns;
+        let first_ping = now + self.first_ping_delay();
+        let auth = &self.settings.auth;
+        let auth_by = auth
+            .auth_required()
+            .then(|| now + auth.timeout().as_nanos() as u64);
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
+        conn.phase = Phase::Open;
+        if let Some(auth_by) = auth_by {
+            conn.phase = Phase::Unauthenticated;
+            conn.auth_by = auth_by;
+        }
+        conn.ping_at = first_ping;
+    }
+
+    pub(super) fn send_first_info(&mut self, slot: u32) {
         let info = self.render_info(slot, InfoKind::First);
         self.reply(slot, &info);
     }

@@ -1,6 +1,6 @@
 //! Received bytes become commands, commands become actions.
 
-use super::auth::{ConnectionType, Credentials, Decision, Identity, Refusal};
+use super::auth::{Credentials, Decision, Identity, Refusal};
 use super::close::CloseReason;
 use super::connection::{Phase, pause};
 use super::core::{Core, InfoKind};
@@ -286,6 +286,7 @@ impl Core {
         };
         let nonce = conn.nonce.clone().unwrap_or_default();
         let peer = conn.peer.ip();
+        let connection = conn.kind.into();
         // A second CONNECT replaces the options; what it leaves out stays.
         let mut options = conn.options.take().unwrap_or_default();
         // Of the credentials, these are all that is left.
@@ -322,7 +323,7 @@ impl Core {
             jwt: &options.jwt,
             peer: Some(peer),
             nonce: &nonce,
-            connection: ConnectionType::Standard,
+            connection,
             legacy_account: !options.account.is_empty() || options.new_account,
         };
         let decision = match known {
@@ -472,7 +473,10 @@ impl Core {
 
     /// Without CONNECT, the configured `no_auth_user` is who it is.
     fn use_no_auth_user(&mut self, slot: u32) -> bool {
-        let connection = ConnectionType::Standard;
+        let Some(conn) = self.conn(slot) else {
+            return false;
+        };
+        let connection = conn.kind.into();
         let Decision::Accept(identity) = self.settings.auth.check_without_connect(connection)
         else {
             return false;

@@ -19,6 +19,7 @@
 //! | `output`, `sid` | memory layout of waiting output and of sids |
 //! | `stall` | slow consumers and back-pressure |
 //! | `frugal` | how arrays of millions of entries grow |
+//! | `opening` | connections whose transport has to come up first |
 //! | `timers` | pings, stale connections, deadlines |
 //! | `reload` | new settings while connections are open |
 //! | `close` | how and why a connection ends |
@@ -36,6 +37,7 @@ pub mod interest;
 mod internal;
 mod lifetime;
 mod mesh;
+mod opening;
 pub mod output;
 pub mod permissions;
 mod publish;
@@ -61,6 +63,7 @@ pub use self::core::{Core, CoreId, Now};
 pub use self::effect::{CloseMode, Effect, LogLevel};
 pub use self::internal::{Arrival, Inbox, ServerClient, ServerDelivery, ServerMessage};
 pub use self::mesh::{OUTBOX_PAUSE_BYTES, OUTBOX_PAUSE_BYTES_MIN};
+pub use self::opening::{Kind, NewConnection, Opening};
 pub use self::output::{Batch, Segment};
 pub use self::settings::{ServerIdentity, Settings};
 pub use self::snapshot::SubscriptionFilter;

@@ -60,7 +60,7 @@ impl Core {
         };
         let verifying = conn.phase == Phase::Verifying;
         let (user, kind) = match (conn.phase, &conn.options, &conn.identity) {
-            (Phase::Unauthenticated | Phase::Closing, _, _) => return,
+            (Phase::Opening | Phase::Unauthenticated | Phase::Closing, _, _) => return,
             (Phase::Verifying, Some(options), _) if !options.nkey.is_empty() => {
                 (&*options.nkey, UserKind::Nkey)
             }

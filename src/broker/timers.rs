@@ -76,6 +76,9 @@ impl Core {
             return;
         }
         let mut at = conn.ping_at;
+        if let Some(opening) = &conn.opening {
+            at = at.min(opening.next());
+        }
         if conn.auth_by != 0 {
             at = at.min(conn.auth_by);
         }
@@ -114,6 +117,9 @@ impl Core {
         let (auth_by, until, ping_at) = (conn.auth_by, conn.stall.until, conn.ping_at);
         let expires_at = conn.expires_at;
         let stuck = conn.send_began != 0 && conn.send_began.saturating_add(write_deadline) <= now;
+        if self.check_opening(slot) {
+            return;
+        }
         if passed(auth_by) {
             self.log_connection(LogLevel::Error, slot, "Authentication Timeout");
             self.close_with_error(

@@ -51,7 +51,7 @@ impl Core {
     }
 
     /// Whether the send under way is being given up for its deadline.
-    pub(super) fn is_giving_up(&self, slot: u32) -> bool {
+    pub fn is_giving_up(&self, slot: u32) -> bool {
         self.conn(slot).is_some_and(|conn| {
             conn.phase != Phase::Closing && matches!(conn.write, WriteState::Cancelling { .. })
         })
@@ -72,6 +72,19 @@ impl Core {
         }
         self.mark_dirty(slot);
         self.note_recovery(slot);
+    }
+
+    /// It was, after some of it, and what is left cannot be made anew (it is encrypted): the runtime
+    /// sends that, with a deadline of its own. [`Core::sent`] is for the whole then.
+    pub fn send_goes_on(&mut self, slot: u32) {
+        let now = self.now.mono_ns;
+        if let Some(conn) = self.conn_mut(slot)
+            && let WriteState::Cancelling { since } = conn.write
+        {
+            conn.write = WriteState::Retrying { since };
+            conn.send_began = now;
+            self.schedule(slot);
+        }
     }
 
     /// A send went out whole. If others before it were late, that is over.

@@ -10,7 +10,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -241,6 +241,13 @@ impl Deref for Chunk {
         // it back only after `publish` in `drop`; it holds `length <= size` bytes
         // and `memory` keeps the mapping.
         unsafe { std::slice::from_raw_parts(self.memory.buffer(self.id), self.length as usize) }
+    }
+}
+
+impl DerefMut for Chunk {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref`; chunks cannot be cloned, so nothing else refers to the buffer.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.buffer(self.id), self.length as usize) }
     }
 }
 

@@ -16,33 +16,37 @@ use super::clock::Clock;
 use super::control::{Calls, ControlEvent, ControlSender, CoreHandle};
 use super::credentials::Check;
 use super::disk::Answer;
+use super::encoding::Encodings;
 use super::figures::{Figures, Work};
 use super::leaving::{Leaving, Step};
 use super::links::{LinkConfig, LinkReceiver, LinkSender};
 use super::loads::Loads;
 use super::net_event::{End, Event};
 use super::net_ring::NetRing;
+use super::outgoing::Outgoing;
 use super::parker::{Parked, Parker, Waker};
 use super::persistence::Persistence;
 use super::privileges;
 use super::spin::{Spin, Spinner};
 use bytes::Bytes;
 
-use crate::broker::{Batch, CloseMode, Core, CoreId, Effect, Settings};
+use crate::broker::{CloseMode, Core, CoreId, Effect, Kind, NewConnection, Settings};
 use crate::config::Accept;
 use crate::protocol::ErrorText;
+use crate::transport::Transports;
 
 /// Accepting goes on this long after it failed for want of descriptors.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Turns between looks at glommio's own queues while the core is busy.
 const TURNS_PER_YIELD: u32 = 1024;
 
-/// The client listener's number on the ring of the core that accepts.
-const CLIENT_LISTENER: u32 = 0;
+/// Listeners by their number on the ring of the core that accepts.
+const LISTENERS: [Kind; 2] = [Kind::Client, Kind::WebSocket];
 
 /// New connections are numbered and spread by the core that accepts.
 pub struct Acceptor {
-    pub listener: Option<OwnedFd>,
+    /// Not with the ring yet.
+    listeners: Vec<(Kind, OwnedFd)>,
     pub loads: Arc<Loads>,
     pub max_connections: Option<usize>,
     /// One for each core, the own one included.
@@ -54,14 +58,14 @@ pub struct Acceptor {
 
 impl Acceptor {
     pub fn new(
-        listener: OwnedFd,
+        listeners: Vec<(Kind, OwnedFd)>,
         loads: Arc<Loads>,
         max_connections: Option<usize>,
         cores: Vec<CoreHandle>,
         cpus: Vec<usize>,
     ) -> Self {
         Self {
-            listener: Some(listener),
+            listeners,
             loads,
             max_connections,
             cores,
@@ -96,7 +100,10 @@ fn can_send(core: &mut Core, to: &[Option<LinkSender<Bytes>>]) -> bool {
 /// What one core's thread owns.
 pub struct Driver {
     pub core: Core,
-    ring: NetRing<Batch>,
+    pub(super) ring: NetRing<Outgoing>,
+    /// Of connections that are not plain.
+    pub(super) encodings: Encodings,
+    transports: Arc<Transports>,
     to: Vec<Option<LinkSender<Bytes>>>,
     from: Vec<Option<LinkReceiver<Bytes>>>,
     /// Of all cores.
@@ -113,7 +120,7 @@ pub struct Driver {
     pub persistence: Option<Box<Persistence>>,
     /// Told once the core can serve clients.
     ready: Option<Sender<Result<(), String>>>,
-    leaving: Leaving,
+    pub(super) leaving: Leaving,
     pub figures: Figures,
     stopping: bool,
     now: u64,
@@ -131,7 +138,8 @@ pub struct Driver {
 /// What a driver is made of.
 pub struct Parts {
     pub core: Core,
-    pub ring: NetRing<Batch>,
+    pub ring: NetRing<Outgoing>,
+    pub transports: Arc<Transports>,
     pub to: Vec<Option<LinkSender<Bytes>>>,
     pub from: Vec<Option<LinkReceiver<Bytes>>>,
     pub wakers: Vec<Waker>,
@@ -155,6 +163,8 @@ impl Driver {
         Self {
             core: parts.core,
             ring: parts.ring,
+            encodings: Encodings::default(),
+            transports: parts.transports,
             to: parts.to,
             from: parts.from,
             wakers: parts.wakers,
@@ -182,11 +192,17 @@ impl Driver {
 
     /// Starts to accept, on the core that does.
     pub fn start_listening(&mut self) {
-        if let Some(listener) = self.acceptor.as_mut().and_then(|a| a.listener.take())
-            && let Err(refused) = self.ring.listen(CLIENT_LISTENER, listener)
-        {
-            self.control
-                .error(format!("cannot accept connections: {:?}", refused.reason));
+        let Some(acceptor) = &mut self.acceptor else {
+            return;
+        };
+        for (kind, listener) in acceptor.listeners.drain(..) {
+            let Some(number) = (0..).zip(LISTENERS).find(|&(_, of)| of == kind) else {
+                continue;
+            };
+            if let Err(refused) = self.ring.listen(number.0, listener) {
+                self.control
+                    .error(format!("cannot accept connections: {:?}", refused.reason));
+            }
         }
     }
 
@@ -300,10 +316,11 @@ impl Driver {
         self.core.finish_turn();
         worked |= self.core.has_backlog();
         self.report_ready();
-        let sends = self.flush();
+        let sends = self.flush() + self.send_waiting();
         worked |= self.send_to_cores();
         self.carry_out_effects();
         self.continue_leaving();
+        worked |= self.encodings.has_waiting();
         self.retry_accept();
         self.loads.publish(
             self.core.id(),
@@ -317,15 +334,21 @@ impl Driver {
         Ok(worked)
     }
 
-    fn on_event(&mut self, event: Event<Batch>) {
+    fn on_event(&mut self, event: Event<Outgoing>) {
         match event {
-            Event::Received { slot, data } => self.core.receive(slot, &data),
+            Event::Received { slot, data } => match self.encodings.get(slot) {
+                None => self.core.receive(slot, &data),
+                Some(_) => self.receive_encoded(slot, data),
+            },
             Event::Sent {
                 slot,
                 buffer,
                 result,
             } => {
-                self.core.sent(slot, buffer, result);
+                match buffer {
+                    Outgoing::Plain(batch) => self.core.sent(slot, batch, result),
+                    Outgoing::Encoded(encoded) => self.encoded_sent(slot, encoded, result),
+                }
                 if self.leaving.contains(slot) {
                     self.flushing.push(slot);
                 }
@@ -337,9 +360,10 @@ impl Driver {
             },
             Event::Drained { slot } => {
                 self.leaving.forget(slot);
+                self.encodings.remove(slot);
                 self.core.released(slot);
             }
-            Event::Accepted { fd, .. } => self.accepted(fd),
+            Event::Accepted { listener, fd } => self.accepted(listener, fd),
             Event::AcceptFailed { errno, .. } => {
                 let error = io::Error::from_raw_os_error(errno);
                 self.control
@@ -366,10 +390,11 @@ impl Driver {
         }
     }
 
-    fn accepted(&mut self, fd: OwnedFd) {
+    fn accepted(&mut self, listener: u32, fd: OwnedFd) {
         let Some(acceptor) = &mut self.acceptor else {
             return;
         };
+        let kind = LISTENERS[listener as usize % LISTENERS.len()];
         let cid = acceptor.loads.next_cid();
         let refused = acceptor
             .max_connections
@@ -377,15 +402,15 @@ impl Driver {
             .then_some(ErrorText::MaxConnections);
         let to = acceptor.assign(&fd);
         if to == self.core.id() {
-            self.adopt(fd, cid, refused);
+            self.adopt(fd, kind, cid, refused);
         } else {
             acceptor.cores[usize::from(to.0)]
-                .call(Box::new(move |driver| driver.adopt(fd, cid, refused)));
+                .call(Box::new(move |driver| driver.adopt(fd, kind, cid, refused)));
         }
     }
 
     /// Takes a new connection.
-    pub fn adopt(&mut self, fd: OwnedFd, cid: u64, refused: Option<ErrorText>) {
+    pub fn adopt(&mut self, fd: OwnedFd, kind: Kind, cid: u64, refused: Option<ErrorText>) {
         let stream = TcpStream::from(fd);
         // A peer that is gone already has no address; reading will find its end.
         let peer = stream
@@ -404,7 +429,17 @@ impl Driver {
                 "{peer} - cid:{cid} - cannot set SO_BUSY_POLL: {error}"
             ));
         }
-        let slot = self.core.connect(cid, peer, refused);
+        let (opening, transport) = self.transports.open(kind);
+        let slot = self.core.arrive(NewConnection {
+            cid,
+            peer,
+            kind,
+            opening,
+            refused,
+        });
+        if let Some(transport) = transport {
+            self.encodings.insert(slot, transport);
+        }
         if let Err(refused) = self.ring.open(slot, OwnedFd::from(stream)) {
             self.control
                 .error(format!("{peer} - cid:{cid} - {:?}", refused.reason));
@@ -417,23 +452,34 @@ impl Driver {
             && acceptor.retry_at.is_some_and(|at| at <= self.now)
         {
             acceptor.retry_at = None;
-            self.ring.accept_again(CLIENT_LISTENER);
+            for (number, _) in (0..).zip(LISTENERS) {
+                self.ring.accept_again(number);
+            }
         }
     }
 
     /// Takes over what a reload changed.
-    pub fn reload(&mut self, settings: Arc<Settings>, max_connections: Option<usize>, spin: Spin) {
+    pub fn reload(
+        &mut self,
+        settings: Arc<Settings>,
+        transports: Arc<Transports>,
+        max_connections: Option<usize>,
+        spin: Spin,
+    ) {
         if let Some(acceptor) = &mut self.acceptor {
             acceptor.max_connections = max_connections;
         }
         self.spinner = Spinner::new(spin);
+        self.transports = transports;
         self.core.reload(settings);
     }
 
     /// Stops accepting.
     pub fn stop_listening(&mut self) {
         if self.acceptor.is_some() {
-            self.ring.stop_listening(CLIENT_LISTENER);
+            for (number, _) in (0..).zip(LISTENERS) {
+                self.ring.stop_listening(number);
+            }
         }
     }
 
@@ -549,8 +595,10 @@ impl Driver {
         self.core.take_dirty(&mut dirty);
         let mut sends = 0;
         for slot in dirty.drain(..) {
-            if let Some(batch) = self.core.take_batch(slot) {
-                self.ring.send(slot, batch);
+            if self.encodings.get(slot).is_some() {
+                sends += self.send_encoded(slot);
+            } else if let Some(batch) = self.core.take_batch(slot) {
+                self.ring.send(slot, Outgoing::Plain(batch));
                 sends += 1;
             }
         }
@@ -601,7 +649,7 @@ impl Driver {
     /// Moves on with the sockets that are being closed.
     fn continue_leaving(&mut self) {
         for slot in std::mem::take(&mut self.flushing) {
-            if self.core.is_flushed(slot) {
+            if self.has_sent_all(slot) {
                 let step = self.leaving.flushed(slot);
                 self.take_step(slot, step);
             }

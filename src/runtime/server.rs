@@ -213,12 +213,14 @@ impl Server {
             &self.identity,
             Arc::clone(&self.auth),
         ));
+        let transports = Arc::new(settings::transports(&options));
         let max_connections = settings::max_connections(&options);
         let spin = settings::spin(options.spin);
         for core in &self.cores {
             let settings = Arc::clone(&core_settings);
+            let transports = Arc::clone(&transports);
             core.call(Box::new(move |driver| {
-                driver.reload(settings, max_connections, spin);
+                driver.reload(settings, transports, max_connections, spin);
             }));
         }
         self.close_surplus(&options);

@@ -10,6 +10,7 @@ use crate::broker::permissions::{PermissionRules, ResponseRule, SubjectRules};
 use crate::broker::{ServerIdentity, Settings};
 use crate::config::{self, AuthorizationConfig, Options, WriteTimeout};
 use crate::monitor::snapshot::OptionsSnapshot;
+use crate::transport::Transports;
 
 fn rules(rules: &config::SubjectRules) -> SubjectRules {
     SubjectRules {
@@ -117,6 +118,11 @@ pub fn core(options: &Options, identity: &ServerIdentity, auth: Arc<AuthConfig>)
         debug: options.log.debug,
         max_traced_msg_len: limit(options.log.max_traced_msg_len).unwrap_or(0),
     }
+}
+
+/// What stands between sockets and cores.
+pub fn transports(_options: &Options) -> Transports {
+    Transports::default()
 }
 
 /// How long an idle core looks for work.

@@ -33,10 +33,11 @@ use super::store_dir::{StoreDir, StoreDirError};
 use super::{files, host, http_server, identity, settings};
 use crate::broker::auth::AuthConfig;
 use crate::broker::core::CORES_MAX;
-use crate::broker::{Core, CoreId, ServerIdentity, Settings};
+use crate::broker::{Core, CoreId, Kind, ServerIdentity, Settings};
 use crate::config::{self, Caution, Configuration, HostOptions, Options, Placement};
 use crate::monitor::ClosedRing;
 use crate::monitor::snapshot::ServerSnapshot;
+use crate::transport::Transports;
 
 /// Why the server did not start.
 #[derive(Debug)]
@@ -252,7 +253,7 @@ pub(super) fn prepare(
     let (cores, threads) = start_cores(
         options,
         &cpus,
-        listener,
+        vec![(Kind::Client, listener)],
         &loads,
         &core_settings,
         store.as_ref(),
@@ -424,7 +425,7 @@ pub(super) fn reloadable(options: &Options, port: u16, http_port: u16, now: i64)
 fn start_cores(
     options: &Options,
     cpus: &[usize],
-    listener: OwnedFd,
+    listeners: Vec<(Kind, OwnedFd)>,
     loads: &Arc<Loads>,
     core_settings: &Arc<Settings>,
     store: Option<&StoreDir>,
@@ -437,12 +438,13 @@ fn start_cores(
         .map(|node| CoreHandle::new(node.wakers[node.node].clone()))
         .unzip();
     let mut acceptor = Some(Acceptor::new(
-        listener,
+        listeners,
         Arc::clone(loads),
         settings::max_connections(options),
         handles.clone(),
         cpus.to_vec(),
     ));
+    let transports = Arc::new(settings::transports(options));
     let (ready, readiness) = channel();
     let mut threads = Vec::new();
     for ((node, calls), &cpu) in nodes.into_iter().zip(inboxes).zip(cpus) {
@@ -451,6 +453,7 @@ fn start_cores(
             number,
             cores: cpus.len(),
             settings: Arc::clone(core_settings),
+            transports: Arc::clone(&transports),
             spin: settings::spin(options.spin),
             host_options: options.host_options,
             node,
@@ -483,6 +486,7 @@ struct CoreStart {
     number: usize,
     cores: usize,
     settings: Arc<Settings>,
+    transports: Arc<Transports>,
     spin: Spin,
     host_options: HostOptions,
     node: links::NodeLinks<Bytes>,
@@ -530,6 +534,7 @@ impl CoreStart {
         let driver = Driver::new(Parts {
             core: Core::new(id, self.cores, self.settings, random_seed()),
             ring,
+            transports: self.transports,
             to: self.node.to,
             from: self.node.from,
             wakers: self.node.wakers,

@@ -1,5 +1,7 @@
 //! The kinds of connection that a user may be bound to.
 
+use crate::broker::Kind;
+
 /// One kind of connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
@@ -46,6 +48,15 @@ impl ConnectionType {
         Self::ALL
             .into_iter()
             .find(|kind| kind.name().eq_ignore_ascii_case(name))
+    }
+}
+
+impl From<Kind> for ConnectionType {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Client => Self::Standard,
+            Kind::WebSocket => Self::WebSocket,
+        }
     }
 }
 

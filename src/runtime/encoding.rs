@@ -1,0 +1,170 @@
+//! The driver's part for connections with a [`Transport`]: their bytes take a way round.
+
+use super::buffer_ring::Chunk;
+use super::driver::Driver;
+use super::outgoing::{Encoded, Outgoing};
+use crate::transport::{Received, Transport};
+
+/// Buffers for encoded output that a core keeps for reuse.
+const POOLED_BUFFERS_MAX: usize = 16;
+/// Larger ones are freed, in bytes.
+const POOLED_BUFFER_BYTES_MAX: usize = 256 * 1024;
+
+/// The transports of a core's connections, by slot.
+#[derive(Default)]
+pub struct Encodings {
+    slots: Vec<Option<Box<Transport>>>,
+    /// Connections whose transport has something to send, or may have.
+    waiting: Vec<u32>,
+    /// Empty.
+    buffers: Vec<Vec<u8>>,
+}
+
+impl Encodings {
+    /// The transport of a connection that has one.
+    #[inline]
+    pub fn get(&mut self, slot: u32) -> Option<&mut Transport> {
+        self.slots.get_mut(slot as usize)?.as_deref_mut()
+    }
+
+    pub fn insert(&mut self, slot: u32, transport: Box<Transport>) {
+        let index = slot as usize;
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
+        }
+        self.slots[index] = Some(transport);
+    }
+
+    pub fn remove(&mut self, slot: u32) {
+        if let Some(entry) = self.slots.get_mut(slot as usize) {
+            *entry = None;
+        }
+    }
+
+    /// Looks at the connection's transport before the turn ends.
+    pub fn note(&mut self, slot: u32) {
+        self.waiting.push(slot);
+    }
+
+    /// Whether transports wait to be looked at.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    fn keep(&mut self, mut buffer: Vec<u8>) {
+        if self.buffers.len() < POOLED_BUFFERS_MAX && buffer.capacity() <= POOLED_BUFFER_BYTES_MAX {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
+}
+
+impl Driver {
+    /// Bytes came for a connection with a transport.
+    pub(super) fn receive_encoded(&mut self, slot: u32, mut data: Chunk) {
+        // Nobody reads any more what a connection says that is being closed.
+        if self.leaving.contains(slot) {
+            return;
+        }
+        let core = &mut self.core;
+        let Some(transport) = self.encodings.get(slot) else {
+            return;
+        };
+        transport.receive(&mut data, |received| match received {
+            Received::Data(bytes) => core.receive(slot, bytes),
+            Received::Began => core.opening_began(slot),
+            Received::Established => core.established(slot),
+            Received::Ended => core.receive_ended(slot, None),
+        });
+        if transport.has_output() {
+            self.encodings.note(slot);
+        }
+    }
+
+    /// Sends for a connection with a transport what waits, in the core and in the transport.
+    /// Returns how many sends that were.
+    pub(super) fn send_encoded(&mut self, slot: u32) -> usize {
+        // Its end looks for more.
+        if self.ring.is_sending(slot) {
+            return 0;
+        }
+        let batch = self.core.take_batch(slot);
+        let mut bytes = self.encodings.buffers.pop().unwrap_or_default();
+        if let Some(transport) = self.encodings.get(slot) {
+            transport.encode(batch.as_ref(), &mut bytes);
+        }
+        if bytes.is_empty() {
+            self.encodings.keep(bytes);
+            // Nothing became of it, so nothing waits.
+            if let Some(batch) = batch {
+                let len = batch.len();
+                self.core.sent(slot, batch, Ok(len));
+            }
+            return 0;
+        }
+        let encoded = Encoded {
+            bytes,
+            sent: 0,
+            batch,
+        };
+        self.ring.send(slot, Outgoing::Encoded(encoded));
+        1
+    }
+
+    /// A send of a connection with a transport ended.
+    pub(super) fn encoded_sent(
+        &mut self,
+        slot: u32,
+        mut encoded: Encoded,
+        result: Result<usize, i32>,
+    ) {
+        encoded.sent += result.unwrap_or(0);
+        let whole = encoded.rest().is_empty();
+        if !whole && result.is_ok_and(|count| count > 0) && self.core.is_giving_up(slot) {
+            self.core.send_goes_on(slot);
+            self.ring.send(slot, Outgoing::Encoded(encoded));
+            return;
+        }
+        self.encodings.keep(encoded.bytes);
+        match encoded.batch {
+            Some(batch) => {
+                let all = batch.len();
+                let errno = result.err().unwrap_or(libc::EPIPE);
+                let sent = if whole { Ok(all) } else { Err(errno) };
+                self.core.sent(slot, batch, sent);
+            }
+            None if !whole => self
+                .core
+                .receive_ended(slot, Some(result.err().unwrap_or(libc::EPIPE))),
+            None => {}
+        }
+        self.encodings.note(slot);
+    }
+
+    /// Sends what transports have to say by themselves. Returns how many sends that were.
+    pub(super) fn send_waiting(&mut self) -> usize {
+        let mut sends = 0;
+        for slot in std::mem::take(&mut self.encodings.waiting) {
+            sends += self.send_encoded(slot);
+        }
+        sends
+    }
+
+    /// Whether the connection, which is being closed, has nothing more to send.
+    pub(super) fn has_sent_all(&mut self, slot: u32) -> bool {
+        if !self.core.is_flushed(slot) {
+            return false;
+        }
+        let Some(transport) = self.encodings.get(slot) else {
+            return true;
+        };
+        if !transport.is_closed() {
+            transport.close();
+        }
+        if transport.has_output() {
+            self.encodings.note(slot);
+            return false;
+        }
+        !self.ring.is_sending(slot)
+    }
+}
