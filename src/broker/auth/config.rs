@@ -369,11 +369,6 @@ impl AuthConfig {
             Method::Token(token) => {
                 decide(token, credentials.token, || self.unverified(credentials))
             }
-            Method::Users {
-                no_auth_user,
-                has_no_auth_user: true,
-                ..
-            } if credentials.are_empty() => implicit(no_auth_user.as_ref(), credentials.connection),
             Method::Users { nkeys, .. } if !nkeys.is_empty() && !credentials.nkey.is_empty() => {
                 match nkeys.get(credentials.nkey) {
                     Some(user) if user.connection_types.allows(credentials.connection) => {
@@ -382,6 +377,11 @@ impl AuthConfig {
                     _ => Decision::reject(),
                 }
             }
+            Method::Users {
+                no_auth_user,
+                has_no_auth_user: true,
+                ..
+            } if credentials.are_empty() => implicit(no_auth_user.as_ref(), credentials.connection),
             // An unknown user is refused at once, a known one with a hash only
             // after hashing: the time tells, as it does with nats-server.
             Method::Users { users, .. } => match users.get(credentials.user) {

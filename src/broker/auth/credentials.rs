@@ -33,10 +33,7 @@ pub struct Credentials<'a> {
 impl Credentials<'_> {
     /// Whether the client leaves open who it is, so that a `no_auth_user` is meant.
     pub(super) fn are_empty(&self) -> bool {
-        self.user.is_empty()
-            && self.pass.is_empty()
-            && self.token.is_empty()
-            && self.nkey.is_empty()
+        self.user.is_empty() && self.pass.is_empty() && self.token.is_empty()
     }
 }
 

@@ -285,7 +285,7 @@ fn what_is_not_built_is_refused_by_name() {
     );
     assert_eq!(
         error("authorization { auth_callout { issuer: x } }"),
-        "c.conf:1:17: \"auth_callout\" is not built yet in ringwire"
+        "c.conf:1:16: \"auth_callout\" is not built yet in ringwire"
     );
 }
 
