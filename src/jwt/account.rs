@@ -249,7 +249,7 @@ impl<'de> Deserialize<'de> for SigningKey {
         #[serde(untagged)]
         enum Either {
             Key(String),
-            Scoped(Scoped),
+            Scoped(Box<Scoped>),
         }
         match Either::deserialize(deserializer)? {
             Either::Key(key) => Ok(Self { key, scope: None }),
