@@ -232,8 +232,11 @@ impl Connection {
         self.out.pending() + self.gate.as_ref().map_or(0, |gate| gate.held.len())
     }
 
-    /// Becomes this user.
-    pub fn set_identity(&mut self, identity: Arc<Identity>) {
+    /// Becomes this user of the account of this id. It has no subscriptions if that is another
+    /// account than before.
+    pub fn set_identity(&mut self, identity: Arc<Identity>, account: u16) {
+        debug_assert!(self.account == account || self.sids.is_empty());
+        self.account = account;
         self.permissions = identity.permissions.as_ref().map(|rules| {
             Box::new(ConnectionPermissions::new(
                 Arc::clone(rules),

@@ -24,9 +24,6 @@ use crate::subject::TextHash;
 /// Cores of one server: interest in a subject is one bit per core.
 pub const CORES_MAX: usize = 64;
 
-/// The account of connections that name none.
-pub const GLOBAL_ACCOUNT: u16 = 0;
-
 /// Number of a core, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CoreId(pub u8);
@@ -129,6 +126,8 @@ pub struct Core {
     pub(super) settings: Arc<Settings>,
     pub(super) now: Now,
     pub(super) rng: Rng,
+    /// Keys hashes.
+    pub(super) seed: u64,
     pub(super) accounts: Vec<Account>,
     pub(super) conns: Vec<Option<Box<Connection>>>,
     pub(super) free_slots: Vec<u32>,
@@ -179,12 +178,19 @@ impl Core {
     /// If `cores` is more than [`CORES_MAX`] or `id` is not below it.
     pub fn new(id: CoreId, cores: usize, settings: Arc<Settings>, seed: u64) -> Self {
         assert!(cores <= CORES_MAX && id.index() < cores);
+        let accounts = settings
+            .accounts
+            .all()
+            .iter()
+            .map(|entry| Account::new(entry.name(), seed))
+            .collect();
         Self {
             id,
             settings,
             now: Now::default(),
             rng: Rng(seed | 1),
-            accounts: vec![Account::new("$G", seed)],
+            seed,
+            accounts,
             conns: Vec::new(),
             free_slots: Vec::new(),
             open: 0,

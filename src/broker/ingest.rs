@@ -418,6 +418,11 @@ impl Core {
 
     /// The credentials are good: checks the rest of CONNECT.
     fn accept_identity(&mut self, slot: u32, identity: Arc<Identity>) {
+        let Some(account) = self.settings.accounts.id(&identity.account) else {
+            // It ended while the credentials were checked.
+            self.refuse_credentials(slot);
+            return;
+        };
         let header_support = self.settings.identity.headers;
         let first_ping = self.now.mono_ns + self.first_ping_delay();
         let Some(conn) = self.conn_mut(slot) else {
@@ -431,7 +436,7 @@ impl Core {
         let token = identity.token.as_deref();
         let expires = token.and_then(|token| token.expires);
         let takes_no_subscription = token.is_some_and(|t| t.max_subscriptions == Some(0));
-        conn.set_identity(identity);
+        conn.set_identity(identity, account);
         let end = self.credentials_end(expires);
         let Some(conn) = self.conn_mut(slot) else {
             return;
@@ -481,10 +486,13 @@ impl Core {
         else {
             return false;
         };
+        let Some(account) = self.settings.accounts.id(&identity.account) else {
+            return false;
+        };
         if let Some(conn) = self.conn_mut(slot) {
             conn.phase = Phase::Open;
             conn.auth_by = 0;
-            conn.set_identity(identity);
+            conn.set_identity(identity, account);
         }
         true
     }

@@ -235,9 +235,8 @@ impl Core {
         pattern: &[u8],
         queue: &[u8],
     ) {
-        let Some(entry) = self.accounts.get_mut(usize::from(account)) else {
-            return;
-        };
+        self.ensure_account(account);
+        let entry = &mut self.accounts[usize::from(account)];
         // A full index is reported by the core whose client subscribes; here
         // the same number of patterns exists, so it cannot fail alone.
         let applied = entry.set_remote(&mut self.queues, from, pattern, queue, weight);

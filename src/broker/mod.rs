@@ -23,8 +23,10 @@
 //! | `timers` | pings, stale connections, deadlines |
 //! | `reload` | new settings while connections are open |
 //! | `close` | how and why a connection ends |
+//! | `accounts` | subject spaces, and what crosses their boundaries |
 //! | `auth`, `permissions` | who may connect, and what they may do |
 
+pub mod accounts;
 pub mod auth;
 pub mod close;
 pub mod connection;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::auth::{ServerStamp, user_info_json};
-use super::core::{Core, CoreId, GLOBAL_ACCOUNT};
+use super::core::{Core, CoreId};
 use super::effect::LogLevel;
 use super::route::{Group, Route, RouteRef};
 use super::subscriptions::{NO_QUEUE, QueueId, SubId};
@@ -543,7 +543,10 @@ impl Core {
 
     /// Publishes a message of the server itself to one connection's subscription.
     fn answer_user_info(&mut self, slot: u32, reply: &[u8]) -> bool {
-        let Some(identity) = self.conn(slot).and_then(|c| c.identity.clone()) else {
+        let Some((identity, account)) = self
+            .conn(slot)
+            .and_then(|c| Some((c.identity.clone()?, c.account)))
+        else {
             return false;
         };
         self.system_sequence += 1;
@@ -564,7 +567,7 @@ impl Core {
         let mut tail = Vec::with_capacity(body.len() + 16);
         render::plain_tail(&mut tail, b"", body);
         let mut message = Message {
-            account: GLOBAL_ACCOUNT,
+            account,
             subject: reply,
             shown: None,
             reply: b"",

@@ -7,6 +7,7 @@ use super::close::CloseReason;
 use super::connection::Phase;
 use super::core::Core;
 use super::effect::{CloseMode, Effect, LogLevel};
+use super::interest::Account;
 use super::permissions::SubscribeVerdict;
 use super::publish::quoted;
 use super::settings::Settings;
@@ -20,8 +21,12 @@ impl Core {
         let info_changed = settings.identity != self.settings.identity
             || settings.max_payload != self.settings.max_payload;
         let before = Arc::clone(&self.settings.auth);
-        let auth_changed = !Arc::ptr_eq(&settings.auth, &before);
+        let accounts_changed = !Arc::ptr_eq(&settings.accounts, &self.settings.accounts);
+        let auth_changed = !Arc::ptr_eq(&settings.auth, &before) || accounts_changed;
         self.settings = settings;
+        if accounts_changed {
+            self.accounts_changed();
+        }
         let slots: Vec<u32> = self.slots().collect();
         for slot in slots {
             if auth_changed {
@@ -73,11 +78,25 @@ impl Core {
             _ if verifying && auth.is_trusted() => return,
             _ => auth.still_accepts(before, user, kind),
         };
+        let account = conn.account;
+        let user = user.to_owned();
+        let accounts = &self.settings.accounts;
+        let standing = match standing {
+            // An account that ended takes its connections along, and nobody moves to another.
+            Standing::Stays(identity) => match accounts.id(&identity.account) {
+                Some(id) if verifying || id == account => Standing::Stays(identity),
+                _ => Standing::Gone,
+            },
+            other => other,
+        };
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
         match standing {
             // Who it is if the proof is good.
             Standing::Stays(identity) if verifying => conn.identity = Some(identity),
             Standing::Stays(identity) => {
-                conn.set_identity(identity);
+                conn.set_identity(identity, account);
                 self.recheck_subscriptions(slot);
             }
             Standing::Gone if !verifying => {
@@ -96,6 +115,26 @@ impl Core {
                 self.log_connection(LogLevel::Error, slot, &who);
                 self.refuse_credentials(slot);
             }
+        }
+    }
+
+    /// Makes the accounts of the new table exist.
+    fn accounts_changed(&mut self) {
+        let table = Arc::clone(&self.settings.accounts);
+        if let Some(last) = table.all().last() {
+            self.ensure_account(last.id);
+        }
+        for (account, entry) in self.accounts.iter_mut().zip(table.all()) {
+            if &*account.name != entry.name() {
+                account.name = entry.name().into();
+            }
+        }
+    }
+
+    /// Another core may know of a new account first.
+    pub(super) fn ensure_account(&mut self, id: u16) {
+        while self.accounts.len() <= usize::from(id) {
+            self.accounts.push(Account::new("", self.seed));
         }
     }
 

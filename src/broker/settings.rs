@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::accounts::AccountTable;
 use super::auth::AuthConfig;
 use crate::protocol::ServerInfo;
 
@@ -87,6 +88,8 @@ pub struct Settings {
     pub no_fast_producer_stall: bool,
     /// Who may connect.
     pub auth: Arc<AuthConfig>,
+    /// The accounts and their ids.
+    pub accounts: Arc<AccountTable>,
     /// Log protocol lines.
     pub trace: bool,
     /// Log only the headers of traced messages.
@@ -116,6 +119,7 @@ impl Default for Settings {
             write_timeout_retry: false,
             no_fast_producer_stall: false,
             auth: Arc::new(AuthConfig::open()),
+            accounts: Arc::default(),
             trace: false,
             trace_headers: false,
             debug: false,

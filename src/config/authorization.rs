@@ -19,7 +19,7 @@ pub struct AuthorizationConfig {
     pub token: String,
     /// How long a client may take to authenticate.
     pub timeout: Duration,
-    /// The users of the block. Flags can add a single user or a token beside them.
+    /// The users of the block and of all accounts. Flags can add a single user or a token beside them.
     pub users: Vec<UserConfig>,
     /// The permissions of users without their own; already filled in in [`Self::users`].
     pub default_permissions: Option<PermissionsConfig>,
@@ -74,6 +74,8 @@ pub struct UserConfig {
     pub nkey: String,
     /// Plain or a bcrypt hash; may be empty.
     pub password: String,
+    /// Name of the account that it is listed in; empty for `authorization`.
+    pub account: String,
     /// Own permissions or the default ones; none: everything is allowed.
     pub permissions: Option<PermissionsConfig>,
     /// Kinds of connection the user may use, in upper case (`STANDARD`, `WEBSOCKET`, ...);
@@ -87,6 +89,7 @@ impl fmt::Debug for UserConfig {
             .field("user", &self.user)
             .field("nkey", &self.nkey)
             .field("password", &redacted(&self.password))
+            .field("account", &self.account)
             .field("permissions", &self.permissions)
             .field("connection_types", &self.connection_types)
             .finish()

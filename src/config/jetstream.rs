@@ -218,6 +218,12 @@ fn strict(value: &Value, report: &mut Report) -> Option<bool> {
     }
 }
 
+/// A number of bytes, or a string such as "10G"; `None` if it is neither.
+pub(super) fn size_of(value: &Value) -> Option<i64> {
+    let mut ignored = Report::default();
+    storage("", value, &mut ignored)
+}
+
 /// A number of bytes, or a string such as "10G".
 fn storage(key: &str, value: &Value, report: &mut Report) -> Option<i64> {
     let text = match &value.kind {

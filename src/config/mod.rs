@@ -15,6 +15,8 @@
 //! assert_eq!((options.port, options.server_name.as_str()), (-1, "a"));
 //! ```
 
+mod account_links;
+mod accounts;
 mod authorization;
 mod cli;
 pub mod defaults;
@@ -34,6 +36,7 @@ mod startup;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trust;
 mod unbuilt;
 mod validate;
 mod value;
@@ -54,5 +57,6 @@ pub use reload::{Change, ReloadError, diff};
 pub use source::{MAX_FILE_BYTES, SystemSource};
 pub use startup::{ConfigError, Configuration, load, test_config};
 pub use text::{duration_text, quoted};
+pub use trust::{Resolver, TrustOptions};
 pub use validate::{Caution, ValidationError, validate};
 pub use value::Position;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::authorization::AuthorizationConfig;
 use super::defaults;
 use super::jetstream::JetStreamOptions;
+use super::trust::TrustOptions;
+use crate::broker::accounts::{AccountRules, GLOBAL_ACCOUNT_NAME, MappingRule};
 
 /// What happens to a client whose socket takes no bytes for the write deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -199,7 +201,7 @@ pub struct Options {
     pub no_fast_producer_stall: bool,
     pub no_header_support: bool,
     pub disable_sublist_cache: bool,
-    /// There is no system account yet; this says that there shall be none.
+    /// Nobody may use the system account.
     pub no_system_account: bool,
     pub connect_error_reports: i64,
     pub reconnect_error_reports: i64,
@@ -207,6 +209,13 @@ pub struct Options {
     pub lame_duck_grace_period: Duration,
 
     pub authorization: AuthorizationConfig,
+    /// The accounts of the file; their users are in `authorization`.
+    pub accounts: Vec<AccountRules>,
+    /// Subject mappings of the global account.
+    pub global_mappings: Vec<MappingRule>,
+    /// Empty: the default one.
+    pub system_account: String,
+    pub trust: TrustOptions,
     pub jetstream: JetStreamOptions,
 
     pub placement: Placement,
@@ -252,6 +261,10 @@ impl Default for Options {
             lame_duck_duration: defaults::LAME_DUCK_DURATION,
             lame_duck_grace_period: defaults::LAME_DUCK_GRACE_PERIOD,
             authorization: AuthorizationConfig::default(),
+            accounts: Vec::new(),
+            global_mappings: Vec::new(),
+            system_account: String::new(),
+            trust: TrustOptions::default(),
             jetstream: JetStreamOptions::default(),
             placement: Placement::All,
             spin: Spin::default(),
@@ -261,6 +274,22 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The accounts that there shall be, the global one included.
+    pub fn account_rules(&self) -> Vec<AccountRules> {
+        let global = AccountRules {
+            mappings: self.global_mappings.clone(),
+            ..AccountRules::named(GLOBAL_ACCOUNT_NAME)
+        };
+        let mut rules = self.accounts.clone();
+        rules.push(global);
+        rules
+    }
+
+    /// The configured system account.
+    pub fn named_system_account(&self) -> Option<&str> {
+        Some(self.system_account.as_str()).filter(|name| !name.is_empty())
+    }
+
     /// Puts the default where zero or nothing was set, as nats-server does before it starts.
     pub(super) fn fill_defaults(&mut self) {
         fn number(value: &mut i64, default: i64) {

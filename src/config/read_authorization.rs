@@ -144,7 +144,7 @@ fn timeout(value: &Value, report: &mut Report) -> Option<Duration> {
     }
 }
 
-fn read_users(value: &Value, report: &mut Report) -> Option<Vec<UserConfig>> {
+pub(super) fn read_users(value: &Value, report: &mut Report) -> Option<Vec<UserConfig>> {
     let Kind::Array(entries) = &value.kind else {
         let found = plain(value);
         report.text(
@@ -174,6 +174,7 @@ fn read_user(entry: &Value, report: &mut Report) -> Option<UserConfig> {
         user: String::new(),
         nkey: String::new(),
         password: String::new(),
+        account: String::new(),
         permissions: None,
         connection_types: Vec::new(),
     };
@@ -251,7 +252,7 @@ fn connection_types(value: &Value, report: &mut Report) -> Vec<String> {
     known
 }
 
-fn permissions(value: &Value, report: &mut Report) -> Option<PermissionsConfig> {
+pub(super) fn permissions(value: &Value, report: &mut Report) -> Option<PermissionsConfig> {
     let Kind::Map(map) = &value.kind else {
         let found = plain(value);
         report.text(
@@ -459,7 +460,7 @@ fn expires(value: &Value, report: &mut Report) -> Option<Duration> {
 }
 
 /// A value as messages show it; of arrays and maps only the type.
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match &value.kind {
         Kind::String(text) | Kind::DateTime(text) => text.clone(),
         Kind::Integer(number) => number.to_string(),

@@ -345,6 +345,17 @@ fn refuse_fixed(old: &Options, new: &Options) -> Result<(), ReloadError> {
         &old.no_system_account,
         &new.no_system_account,
     )?;
+    plain("SystemAccount", &old.system_account, &new.system_account)?;
+    let tokens = |list: &Vec<String>| format!("[{}]", list.join(" "));
+    let (old_trust, new_trust) = (&old.trust, &new.trust);
+    let (before, after) = (&old_trust.operators, &new_trust.operators);
+    same("TrustedOperators", before, after, tokens)?;
+    let (before, after) = (&old_trust.trusted_keys, &new_trust.trusted_keys);
+    same("TrustedKeys", before, after, tokens)?;
+    let (before, after) = (&old_trust.resolver, &new_trust.resolver);
+    same("AccountResolver", before, after, |resolver| {
+        format!("{resolver:?}")
+    })?;
     let (old_js, new_js) = (&old.jetstream, &new.jetstream);
     plain("JetStream", &old_js.enabled, &new_js.enabled)?;
     plain("StoreDir", &old_js.store_dir, &new_js.store_dir)?;

@@ -85,9 +85,11 @@ impl TrustOptions {
     /// The text.
     pub fn check(&self, users: bool, accounts: bool, no_auth_user: bool) -> Result<(), String> {
         if !self.preload.is_empty() && self.resolver != Some(Resolver::Memory) {
-            return Err("resolver preloads only available for writeable resolver types \
+            return Err(
+                "resolver preloads only available for writeable resolver types \
                         MEM/DIR/CACHE_DIR"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         for key in &self.pinned {
             if !is_public_key(key, 'A') {
@@ -124,6 +126,18 @@ impl TrustOptions {
         Ok(())
     }
 
+    /// Whether an account can be found and is vouched for, whatever the time.
+    ///
+    /// # Errors
+    /// The text.
+    pub fn check_account(&self, name: &str) -> Result<(), String> {
+        let token = self.preload.get(name).ok_or("account missing")?;
+        match self.trust().account(name, token, 0) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     fn check_sentinel(&self) -> Result<(), String> {
         if self.default_sentinel.is_empty() {
             return Ok(());
@@ -141,7 +155,9 @@ impl TrustOptions {
 /// An operator may ask for a server that is at least so new.
 fn check_version(operator: &Claims<OperatorData>) -> Result<(), String> {
     let numbers = |text: &str| -> Vec<u64> {
-        text.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+        text.split('.')
+            .map(|part| part.parse().unwrap_or(0))
+            .collect()
     };
     let wanted = numbers(&operator.data.assert_server_version);
     let have = numbers(super::PEER_VERSION);
@@ -164,7 +180,12 @@ fn is_public_key(text: &str, letter: char) -> bool {
 }
 
 /// Reads the keys of operator mode; operators may stand in files of their own.
-pub(super) fn read(map: &Map, source: &dyn Source, options: &mut TrustOptions, report: &mut Report) {
+pub(super) fn read(
+    map: &Map,
+    source: &dyn Source,
+    options: &mut TrustOptions,
+    report: &mut Report,
+) {
     for (key, value) in map.iter() {
         match key.to_lowercase().as_str() {
             "operator" | "operators" | "root" | "roots" | "root_operator" | "root_operators" => {
@@ -229,11 +250,9 @@ fn operators(value: &Value, source: &dyn Source, report: &mut Report) -> Vec<Str
         } else {
             source.read(&text).map(|bytes| token_in_file(&bytes))
         };
-        let checked = token.and_then(|token| {
-            match jwt::decode::<OperatorData>(&token) {
-                Ok(_) => Ok(token),
-                Err(error) => Err(error.to_string()),
-            }
+        let checked = token.and_then(|token| match jwt::decode::<OperatorData>(&token) {
+            Ok(_) => Ok(token),
+            Err(error) => Err(error.to_string()),
         });
         match checked {
             Ok(token) => tokens.push(token),

@@ -12,14 +12,35 @@ use super::text::{duration_text, quoted};
 /// Options that do not go together. The texts are nats-server's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ValidationError {
-    PayloadAbovePending { max_payload: i64, max_pending: i64 },
-    GraceNotBelowLameDuck { grace: Duration, duration: Duration },
+    PayloadAbovePending {
+        max_payload: i64,
+        max_pending: i64,
+    },
+    GraceNotBelowLameDuck {
+        grace: Duration,
+        duration: Duration,
+    },
     ServerNameWithSpaces,
-    NoAuthUserWithoutUsers { user: String },
-    NoAuthUserUnknown { user: String },
-    ClientPort { host: String, port: i64 },
-    MonitorPort { port: i64 },
-    ClientAdvertise { value: String, reason: String },
+    NoAuthUserWithoutUsers {
+        user: String,
+    },
+    NoAuthUserUnknown {
+        user: String,
+    },
+    SystemAccountMissing,
+    /// Options of operator mode, with the text.
+    Trust(String),
+    ClientPort {
+        host: String,
+        port: i64,
+    },
+    MonitorPort {
+        port: i64,
+    },
+    ClientAdvertise {
+        value: String,
+        reason: String,
+    },
 }
 
 impl ValidationError {
@@ -68,6 +89,10 @@ impl fmt::Display for ValidationError {
                 "no_auth_user: {} not present as user or nkey in authorization block or account configuration",
                 quoted(user)
             ),
+            ValidationError::Trust(text) => f.write_str(text),
+            ValidationError::SystemAccountMissing => {
+                f.write_str("error resolving system account: account missing")
+            }
             ValidationError::ClientPort { host, port } => {
                 let host = if host.contains(':') {
                     format!("[{host}]")
@@ -131,7 +156,9 @@ pub fn validate(options: &Options) -> Result<Vec<Caution>, ValidationError> {
             duration: options.lame_duck_duration,
         });
     }
+    check_trust(options)?;
     check_no_auth_user(options)?;
+    check_system_account(options)?;
     check_ports(options)?;
     check_advertise(&options.client_advertise)?;
     Ok(cautions(options))
@@ -151,6 +178,32 @@ fn check_no_auth_user(options: &Options) -> Result<(), ValidationError> {
         return Err(ValidationError::NoAuthUserUnknown { user: user.clone() });
     }
     Ok(())
+}
+
+fn check_trust(options: &Options) -> Result<(), ValidationError> {
+    let users = !options.authorization.users.is_empty();
+    let no_auth_user = !options.authorization.no_auth_user.is_empty();
+    options
+        .trust
+        .check(users, !options.accounts.is_empty(), no_auth_user)
+        .map_err(ValidationError::Trust)
+}
+
+fn check_system_account(options: &Options) -> Result<(), ValidationError> {
+    let named = options.named_system_account();
+    if options.trust.is_on() {
+        return match named.map(|name| options.trust.check_account(name)) {
+            Some(Err(text)) => Err(ValidationError::Trust(format!(
+                "error resolving system account: {text}"
+            ))),
+            _ => Ok(()),
+        };
+    }
+    let known = |name: &str| options.accounts.iter().any(|account| account.name == name);
+    match named {
+        Some(name) if !known(name) => Err(ValidationError::SystemAccountMissing),
+        _ => Ok(()),
+    }
 }
 
 fn check_ports(options: &Options) -> Result<(), ValidationError> {

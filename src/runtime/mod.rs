@@ -40,6 +40,7 @@ pub mod startup;
 mod stopping;
 mod store_dir;
 mod submission;
+mod trust;
 
 /// The atomics of [`sleep_flag`], by a name that its loom model can replace.
 mod atomics {

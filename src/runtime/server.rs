@@ -11,9 +11,10 @@ use super::gather::Gatherer;
 use super::log::{Logger, Tag};
 use super::signals::Signal;
 use super::startup::{Prepared, prepare, reloadable};
-use super::{files, identity, privileges, settings, stopping};
+use super::{files, identity, privileges, settings, stopping, trust};
 use crate::broker::ServerIdentity;
-use crate::broker::auth::AuthConfig;
+use crate::broker::accounts::AccountTable;
+use crate::broker::auth::{AuthConfig, Trusted};
 use crate::config::{self, Configuration, Flags, Options, SystemSource};
 
 pub use super::startup::StartError;
@@ -29,6 +30,8 @@ struct Server {
     options: Options,
     identity: ServerIdentity,
     auth: Arc<AuthConfig>,
+    accounts: Arc<AccountTable>,
+    trusted: Option<Arc<Trusted>>,
     log: Logger,
     events: ControlReceiver,
     cores: Vec<CoreHandle>,
@@ -78,6 +81,8 @@ impl Server {
             log,
             identity: prepared.identity,
             auth: prepared.auth,
+            accounts: prepared.accounts,
+            trusted: prepared.trusted,
             events: prepared.events,
             cores_running: prepared.cores.len(),
             cores: prepared.cores,
@@ -195,10 +200,24 @@ impl Server {
         )
         .map_err(|error| error.to_string())?;
         // Compiled before anything is applied: a reload is whole or not at all.
-        let auth = if options.authorization == self.options.authorization {
+        let trust_changed = options.trust != self.options.trust;
+        let trusted = if trust_changed {
+            trust::trusted(&options.trust)
+        } else {
+            self.trusted.clone()
+        };
+        let auth = if options.authorization == self.options.authorization && !trust_changed {
             Arc::clone(&self.auth)
         } else {
-            Arc::new(settings::auth(&options.authorization).map_err(|e| e.to_string())?)
+            let auth = settings::auth(&options.authorization, trusted.as_ref());
+            Arc::new(auth.map_err(|e| e.to_string())?)
+        };
+        let accounts = if options.account_rules() == self.options.account_rules() && !trust_changed
+        {
+            Arc::clone(&self.accounts)
+        } else {
+            let table = trust::accounts(&options, trusted.as_deref(), Some(&self.accounts));
+            Arc::new(table.map_err(|e| e.to_string())?)
         };
         self.log
             .reconfigure(&options.log)
@@ -207,11 +226,14 @@ impl Server {
             self.log.line(Tag::Warn, &caution.to_string());
         }
         self.auth = auth;
+        self.trusted = trusted;
+        self.accounts = accounts;
         (self.identity.host, self.identity.port) = identity::advertised(&options, self.port);
         let core_settings = Arc::new(settings::core(
             &options,
             &self.identity,
             Arc::clone(&self.auth),
+            Arc::clone(&self.accounts),
         ));
         let transports = Arc::new(settings::transports(&options));
         let max_connections = settings::max_connections(&options);

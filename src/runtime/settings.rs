@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::spin::Spin;
+use crate::broker::accounts::{AccountTable, DEFAULT_SYSTEM_ACCOUNT};
 use crate::broker::auth::{
-    AuthConfig, AuthError, AuthRules, ConnectionTypes, NkeyRule, NonceKey, UserRule,
+    AuthConfig, AuthError, AuthRules, ConnectionTypes, NkeyRule, NonceKey, Trusted, UserRule,
 };
 use crate::broker::permissions::{PermissionRules, ResponseRule, SubjectRules};
 use crate::broker::{ServerIdentity, Settings};
@@ -49,7 +50,14 @@ fn nonce_key() -> NonceKey {
 ///
 /// # Errors
 /// As [`AuthConfig::new`].
-pub fn auth(config: &AuthorizationConfig) -> Result<AuthConfig, AuthError> {
+pub fn auth(
+    config: &AuthorizationConfig,
+    trusted: Option<&Arc<Trusted>>,
+) -> Result<AuthConfig, AuthError> {
+    if let Some(trusted) = trusted {
+        let trusted = Arc::clone(trusted);
+        return Ok(AuthConfig::trusted(trusted, config.timeout, nonce_key()));
+    }
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     AuthConfig::new(&AuthRules {
         users: config
@@ -61,6 +69,7 @@ pub fn auth(config: &AuthorizationConfig) -> Result<AuthConfig, AuthError> {
                 password: user.password.clone(),
                 permissions: user.permissions.as_ref().map(permissions),
                 connection_types: connection_types(&user.connection_types),
+                account: user.account.clone(),
             })
             .collect(),
         nkeys: config
@@ -69,6 +78,7 @@ pub fn auth(config: &AuthorizationConfig) -> Result<AuthConfig, AuthError> {
             .filter(|user| !user.nkey.is_empty())
             .map(|user| NkeyRule {
                 nkey: user.nkey.clone(),
+                account: user.account.clone(),
                 permissions: user.permissions.as_ref().map(permissions),
                 connection_types: connection_types(&user.connection_types),
             })
@@ -98,7 +108,12 @@ pub fn max_connections(options: &Options) -> Option<usize> {
 }
 
 /// What a core needs.
-pub fn core(options: &Options, identity: &ServerIdentity, auth: Arc<AuthConfig>) -> Settings {
+pub fn core(
+    options: &Options,
+    identity: &ServerIdentity,
+    auth: Arc<AuthConfig>,
+    accounts: Arc<AccountTable>,
+) -> Settings {
     Settings {
         identity: identity.clone(),
         max_control_line: bytes(options.max_control_line),
@@ -113,6 +128,7 @@ pub fn core(options: &Options, identity: &ServerIdentity, auth: Arc<AuthConfig>)
         write_timeout_retry: options.write_timeout == WriteTimeout::Retry,
         no_fast_producer_stall: options.no_fast_producer_stall,
         auth,
+        accounts,
         trace: options.log.trace,
         trace_headers: options.log.trace_headers,
         debug: options.log.debug,
@@ -141,7 +157,7 @@ pub fn shown(options: &Options, port: u16, http_port: u16) -> OptionsSnapshot {
     OptionsSnapshot {
         host,
         port,
-        auth_required: options.authorization.is_required(),
+        auth_required: options.authorization.is_required() || options.trust.is_on(),
         connect_urls: Vec::new(),
         max_connections: number(options.max_connections),
         max_subscriptions: number(options.max_subscriptions),
@@ -159,7 +175,10 @@ pub fn shown(options: &Options, port: u16, http_port: u16) -> OptionsSnapshot {
         write_deadline: u64::try_from(options.write_deadline.as_nanos()).unwrap_or(u64::MAX),
         tags: options.server_tags.clone(),
         metadata: options.server_metadata.clone(),
-        system_account: "$SYS".to_owned(),
+        system_account: options
+            .named_system_account()
+            .unwrap_or(DEFAULT_SYSTEM_ACCOUNT)
+            .to_owned(),
     }
 }
 

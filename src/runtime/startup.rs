@@ -30,8 +30,9 @@ use super::process::CpuMeter;
 use super::signals;
 use super::spin::Spin;
 use super::store_dir::{StoreDir, StoreDirError};
-use super::{files, host, http_server, identity, settings};
-use crate::broker::auth::AuthConfig;
+use super::{files, host, http_server, identity, settings, trust};
+use crate::broker::accounts::AccountTable;
+use crate::broker::auth::{AuthConfig, Trusted};
 use crate::broker::core::CORES_MAX;
 use crate::broker::{Core, CoreId, Kind, ServerIdentity, Settings};
 use crate::config::{self, Caution, Configuration, HostOptions, Options, Placement};
@@ -65,6 +66,7 @@ pub enum StartError {
         error: std::io::Error,
     },
     Authorization(crate::broker::auth::AuthError),
+    Accounts(crate::broker::accounts::AccountError),
     Executor(ExecutorError),
     Core(String),
     Threads(std::io::Error),
@@ -111,6 +113,7 @@ impl fmt::Display for StartError {
                 write!(f, "Could not write pidfile: open {path}: {}", reason(error))
             }
             Self::Authorization(error) => error.fmt(f),
+            Self::Accounts(error) => error.fmt(f),
             Self::Executor(error) => error.fmt(f),
             Self::Core(text) => f.write_str(text),
             Self::Threads(error) => write!(f, "cannot start a thread: {error}"),
@@ -189,6 +192,8 @@ fn random_seed() -> u64 {
 pub(super) struct Prepared {
     pub identity: ServerIdentity,
     pub auth: Arc<AuthConfig>,
+    pub accounts: Arc<AccountTable>,
+    pub trusted: Option<Arc<Trusted>>,
     pub events: ControlReceiver,
     pub cores: Vec<CoreHandle>,
     pub threads: Vec<executor::Core<()>>,
@@ -217,7 +222,12 @@ pub(super) fn prepare(
         &privileges::online(),
     )
     .map_err(StartError::Privilege)?;
-    let auth = Arc::new(settings::auth(&options.authorization).map_err(StartError::Authorization)?);
+    let trusted = trust::trusted(&options.trust);
+    let auth = settings::auth(&options.authorization, trusted.as_ref());
+    let auth = Arc::new(auth.map_err(StartError::Authorization)?);
+    let accounts =
+        trust::accounts(options, trusted.as_deref(), None).map_err(StartError::Accounts)?;
+    let accounts = Arc::new(accounts);
     let (sender, events) = ControlSender::new();
     signals::forward(sender.clone()).map_err(StartError::Threads)?;
 
@@ -249,7 +259,12 @@ pub(super) fn prepare(
     }
     let began = Clock::new().now().mono_ns;
     let loads = Arc::new(Loads::new(cpus.len(), host_options.accept));
-    let core_settings = Arc::new(settings::core(options, &identity, Arc::clone(&auth)));
+    let core_settings = Arc::new(settings::core(
+        options,
+        &identity,
+        Arc::clone(&auth),
+        Arc::clone(&accounts),
+    ));
     let (cores, threads) = start_cores(
         options,
         &cpus,
@@ -299,6 +314,8 @@ pub(super) fn prepare(
         port,
         identity,
         auth,
+        accounts,
+        trusted,
         events,
         cores,
         threads,
@@ -332,6 +349,33 @@ fn announce(options: &Options, identity: &ServerIdentity, log: &mut Logger, caut
             Tag::Info,
             &format!("Using configuration file: {file} ({digest})"),
         );
+    }
+    announce_operators(options, log);
+}
+
+/// The operators that are trusted, in nats-server's form.
+fn announce_operators(options: &Options, log: &mut Logger) {
+    let operators = options.trust.operator_claims();
+    if operators.is_empty() {
+        return;
+    }
+    let time = |seconds: i64| match jiff::Timestamp::from_second(seconds) {
+        Ok(time) if seconds > 0 => time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+        _ => "Never".to_owned(),
+    };
+    log.line(Tag::Info, "Trusted Operators");
+    for operator in operators {
+        let system = &operator.data.system_account;
+        log.line(Tag::Info, &format!("  System  : {system:?}"));
+        log.line(Tag::Info, &format!("  Operator: {:?}", operator.name));
+        let issued = time(operator.issued_at);
+        log.line(Tag::Info, &format!("  Issued  : {issued}"));
+        let expires = time(operator.expires);
+        log.line(Tag::Info, &format!("  Expires : {expires}"));
+    }
+    if options.named_system_account().is_none() {
+        let line = "Trusted Operators should utilize a System Account";
+        log.line(Tag::Warn, line);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::broker::permissions::{PermissionRules, Permissions, RuleError};
 /// How long a client may take to authenticate, if nothing else is configured.
 pub const DEFAULT_AUTH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The account of everybody as long as no accounts are configured.
+/// The account of everybody who is configured in none.
 pub const GLOBAL_ACCOUNT: &str = "$G";
 
 /// Shown in place of a token where a user's name is expected.
@@ -34,6 +34,8 @@ pub struct UserRule {
     pub permissions: Option<PermissionRules>,
     /// The kinds of connection it may use.
     pub connection_types: ConnectionTypes,
+    /// Name of its account; empty for [`GLOBAL_ACCOUNT`].
+    pub account: String,
 }
 
 /// A user that proves who it is with a signature.
@@ -45,6 +47,8 @@ pub struct NkeyRule {
     pub permissions: Option<PermissionRules>,
     /// The kinds of connection it may use.
     pub connection_types: ConnectionTypes,
+    /// Name of its account; empty for [`GLOBAL_ACCOUNT`].
+    pub account: String,
 }
 
 impl fmt::Debug for UserRule {
@@ -490,7 +494,7 @@ impl Method {
         let mut users = HashMap::with_capacity(rules.users.len());
         for rule in &rules.users {
             let permissions = permissions(rule.permissions.as_ref(), &rule.name)?;
-            let user = User::new(rule, permissions, account);
+            let user = User::new(rule, permissions, &account_of(&rule.account, account));
             if users.insert(rule.name.clone(), user).is_some() {
                 return Err(AuthError::DuplicateUser(rule.name.clone()));
             }
@@ -502,7 +506,7 @@ impl Method {
                 identity: Arc::new(Identity {
                     user: rule.nkey.clone(),
                     kind: UserKind::Nkey,
-                    account: Arc::clone(account),
+                    account: account_of(&rule.account, account),
                     permissions: permissions(rule.permissions.as_ref(), &rule.nkey)?,
                     token: None,
                 }),
@@ -547,6 +551,15 @@ impl User {
                 token: None,
             }),
         }
+    }
+}
+
+/// The account of this name; without one, the other.
+fn account_of(name: &str, otherwise: &Arc<str>) -> Arc<str> {
+    if name.is_empty() {
+        Arc::clone(otherwise)
+    } else {
+        name.into()
     }
 }
 

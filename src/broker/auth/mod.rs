@@ -41,5 +41,7 @@ pub use identity::{Expiry, Identity, TokenFacts, UserKind};
 pub use job::{Refusal, VerifyJob, decode_signature, verify_nonce};
 pub use nonce::NonceKey;
 pub use password::PasswordJob;
-pub use trusted::{Moment, TokenJob, Trusted, TrustedAccount, account_name};
+pub use trusted::{
+    Moment, TokenJob, Trusted, TrustedAccount, account_name, permissions_of_account,
+};
 pub use user_info::{ServerStamp, user_info_json};

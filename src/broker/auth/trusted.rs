@@ -388,7 +388,7 @@ fn compile(
 }
 
 /// An account's default permissions.
-pub(in crate::broker) fn permissions_of_account(data: &PermissionData) -> Option<PermissionRules> {
+pub fn permissions_of_account(data: &PermissionData) -> Option<PermissionRules> {
     permissions(&data.publish, &data.subscribe, data.responses)
 }
 

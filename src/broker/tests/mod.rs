@@ -1,5 +1,6 @@
 //! Whole cores, driven without sockets.
 
+mod accounts;
 mod back_pressure;
 mod driver;
 mod gates;

@@ -99,6 +99,10 @@ fn every_option_is_read() {
         lame_duck_duration: Duration::from_secs(30),
         lame_duck_grace_period: Duration::from_secs(5),
         authorization: AuthorizationConfig::default(),
+        accounts: Vec::new(),
+        global_mappings: Vec::new(),
+        system_account: String::new(),
+        trust: TrustOptions::default(),
         placement: Placement::Cpus(vec![2, 3, 4, 8]),
         spin: Spin::For(Duration::from_micros(50)),
         host_options: HostOptions::default(),
@@ -265,21 +269,22 @@ fn what_is_not_built_is_refused_by_name() {
         "mqtt { port: 1 }",
         "websocket { port: 1 }",
         "tls {}",
-        "accounts { A {} }",
         "operator: x",
         "resolver: MEMORY",
-        "system_account: A",
-        "mappings { a: b }",
         "https: 8443",
         "proxy_protocol: true",
         "ocsp: true",
-        "default_sentinel: x",
+        "resolver_tls { ca_file: x }",
         "prof_port: 1",
     ] {
         let name = key.split([':', ' ']).next().expect("a key");
         let expected = format!("c.conf:2:2: \"{name}\" is not built yet in ringwire");
         assert_eq!(error(&format!("debug: true\n {key}")), expected);
     }
+    assert_eq!(
+        error("accounts { A { msg_trace: x } }"),
+        "c.conf:1:15: \"accounts.msg_trace\" is not built yet in ringwire"
+    );
     options(
         "jetstream: false, cluster {}, leaf {}, accounts {}, proxy_protocol: false, https_port: 0, a: 1, port: $a",
     );
