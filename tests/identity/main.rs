@@ -7,4 +7,6 @@
 mod common;
 
 mod nkey_users;
+mod operator_mode;
 mod signer;
+mod tree;

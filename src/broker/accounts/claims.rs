@@ -47,7 +47,7 @@ impl AccountRules {
                 ExportKind::Stream => rules.stream_imports.push(StreamImport {
                     account: import.account.clone(),
                     subject: import.subject.clone(),
-                    to: references(&import.local_subject),
+                    to: import.local_subject.clone(),
                     prefix: import.to.clone(),
                     activated,
                     allow_trace: import.allow_trace,
@@ -133,7 +133,7 @@ fn service_export(export: &ExportData) -> ServiceExport {
 /// With `to`, of version 1, `subject` is ours and `to` the exporter's.
 fn service_import(import: &ImportData, activated: bool) -> ServiceImport {
     let (subject, to) = if import.to.is_empty() {
-        (import.subject.clone(), references(&import.local_subject))
+        (import.subject.clone(), import.local_subject.clone())
     } else {
         (import.to.clone(), import.subject.clone())
     };
@@ -146,9 +146,12 @@ fn service_import(import: &ImportData, activated: bool) -> ServiceImport {
     }
 }
 
-/// As it is: `$1` for the first wildcard of the exporter's subject.
-fn references(local_subject: &str) -> String {
-    local_subject.to_owned()
+/// What the exporter calls it: `to` of a version 1 service import.
+fn exported_subject(import: &ImportData) -> &str {
+    match import.kind {
+        ExportKind::Service if !import.to.is_empty() => &import.to,
+        _ => &import.subject,
+    }
 }
 
 /// Whether the import has an activation that is good now.
@@ -165,7 +168,7 @@ fn is_activated(import: &ImportData, importer: &str, trusted: &Trusted, now: i64
     if !exporter.claims.is_issuer(&activation.issuer, false) {
         return false;
     }
-    let ours = import.exported_subject();
+    let ours = exported_subject(import);
     if !subject::is_subset(ours.as_bytes(), activation.data.subject.as_bytes()) {
         return false;
     }
