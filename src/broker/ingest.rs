@@ -1,6 +1,6 @@
 //! Received bytes become commands, commands become actions.
 
-use super::auth::{Credentials, Decision, Identity, Refusal};
+use super::auth::{Credentials, Decision, Identity, Refusal, Standing};
 use super::close::CloseReason;
 use super::connection::{Phase, pause};
 use super::core::{Core, InfoKind};
@@ -409,6 +409,13 @@ impl Core {
             Ok(identity) => {
                 // A reload may have changed what the user is allowed meanwhile.
                 let identity = conn.identity.take().unwrap_or(identity);
+                let auth = &self.settings.auth;
+                if identity.token.is_some()
+                    && !matches!(auth.still_trusts(auth, &identity), Standing::Stays(_))
+                {
+                    self.refuse_login(slot, &Refusal::default());
+                    return;
+                }
                 self.accept_identity(slot, identity);
                 self.resume(slot, pause::VERIFY);
             }

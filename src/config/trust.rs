@@ -18,6 +18,8 @@ const TOKEN_PREFIX: &str = "eyJ";
 pub enum Resolver {
     /// From `resolver_preload` only.
     Memory,
+    /// From an HTTP server, by the account's key behind this address.
+    Url(String),
 }
 
 /// The options of operator mode. Off unless operators or trusted keys are given.
@@ -53,6 +55,14 @@ impl TrustOptions {
     /// Whether claims decide who may connect.
     pub fn is_on(&self) -> bool {
         !self.operators.is_empty() || !self.trusted_keys.is_empty()
+    }
+
+    /// The address that accounts are asked for at.
+    pub fn resolver_url(&self) -> Option<&str> {
+        match &self.resolver {
+            Some(Resolver::Url(url)) => Some(url),
+            Some(Resolver::Memory) | None => None,
+        }
     }
 
     /// The operators' claims; they were checked when the file was read.
@@ -131,6 +141,10 @@ impl TrustOptions {
     /// # Errors
     /// The text.
     pub fn check_account(&self, name: &str) -> Result<(), String> {
+        if self.resolver_url().is_some() {
+            // It is asked when the server starts.
+            return Ok(());
+        }
         let token = self.preload.get(name).ok_or("account missing")?;
         match self.trust().account(name, token, 0) {
             Ok(_) => Ok(()),
@@ -296,7 +310,15 @@ fn resolver(key: &str, value: &Value, report: &mut Report) -> Option<Resolver> {
         Kind::String(text) if is_memory(text.trim()) => return Some(Resolver::Memory),
         Kind::String(text) if text.is_empty() => return None,
         Kind::String(text) if text.trim().to_lowercase().starts_with("url(") => {
-            report.error(&value.position, Problem::NotBuilt(format!("{key}: URL")));
+            let url = text.trim();
+            let url = url[4..].strip_suffix(')').unwrap_or_default().trim();
+            let url = url.trim_matches('"');
+            if url.starts_with("http://") && url.len() > "http://".len() {
+                let slash = if url.ends_with('/') { "" } else { "/" };
+                return Some(Resolver::Url(format!("{url}{slash}")));
+            }
+            let problem = Problem::NotBuilt(format!("{key}: URL other than http"));
+            report.error(&value.position, problem);
         }
         Kind::Map(map) if map.is_empty() => return None,
         Kind::Map(map) => {

@@ -101,6 +101,12 @@ pub enum ControlEvent {
     },
     Closed(Box<ConnSnapshot>),
     Verify(Check),
+    /// Claims of an account that a login waits for, or why there are none.
+    AccountFetched {
+        account: String,
+        result: Result<String, String>,
+        check: Check,
+    },
     Signal(Signal),
     /// A core's loop ended, with the reason if it was not told to.
     CoreEnded {

@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 
 use super::clock::Clock;
 use super::control::CoreHandle;
+use super::resolver::Fetcher;
 use crate::broker::CoreId;
 use crate::broker::auth::{Moment, VerifyJob};
 
@@ -24,6 +25,8 @@ pub struct Check {
     /// When the connection gives up, in nanoseconds of the monotonic clock.
     pub by: u64,
     pub job: Box<VerifyJob>,
+    /// The account's claims were fetched for it.
+    pub fetched: bool,
 }
 
 /// Starts its threads with the first check of each kind.
@@ -31,15 +34,17 @@ pub struct CredentialChecker {
     cores: Vec<CoreHandle>,
     passwords: Option<Sender<Check>>,
     signatures: Option<Sender<Check>>,
+    fetcher: Option<Fetcher>,
 }
 
 impl CredentialChecker {
-    /// A checker that answers to these cores.
-    pub fn new(cores: Vec<CoreHandle>) -> Self {
+    /// A checker that answers to these cores, and fetches accounts that are not known.
+    pub fn new(cores: Vec<CoreHandle>, fetcher: Option<Fetcher>) -> Self {
         Self {
             cores,
             passwords: None,
             signatures: None,
+            fetcher,
         }
     }
 
@@ -50,14 +55,14 @@ impl CredentialChecker {
         } else {
             (&mut self.signatures, "signatures")
         };
-        let cores = &self.cores;
-        let queue = queue.get_or_insert_with(|| start(name, cores.clone()));
+        let (cores, fetcher) = (&self.cores, &self.fetcher);
+        let queue = queue.get_or_insert_with(|| start(name, cores.clone(), fetcher.clone()));
         // Without its thread the check has no answer, and the connection times out.
         let _ = queue.send(check);
     }
 }
 
-fn start(name: &str, cores: Vec<CoreHandle>) -> Sender<Check> {
+fn start(name: &str, cores: Vec<CoreHandle>, fetcher: Option<Fetcher>) -> Sender<Check> {
     let (queue, checks) = channel::<Check>();
     // Without a thread `checks` is dropped, and sending to it fails.
     let _ = thread::Builder::new().name(name.into()).spawn(move || {
@@ -72,6 +77,12 @@ fn start(name: &str, cores: Vec<CoreHandle>) -> Sender<Check> {
                 local: TimeZone::system(),
             };
             let result = check.job.run(&moment);
+            if let (Err(refusal), Some(fetcher), false) = (&result, &fetcher, check.fetched)
+                && let Some(account) = &refusal.wants_account
+            {
+                fetcher.fetch(account.clone(), check);
+                continue;
+            }
             let Check {
                 core, slot, cid, ..
             } = check;

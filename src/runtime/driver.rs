@@ -622,6 +622,7 @@ impl Driver {
                         cid,
                         by,
                         job,
+                        fetched: false,
                     }))
                 }
                 Effect::Log { level, line } => self.control.log(level, line),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::control::{ControlEvent, ControlReceiver, CoreHandle};
-use super::credentials::CredentialChecker;
+use super::credentials::{Check, CredentialChecker};
 use super::executor;
 use super::gather::Gatherer;
 use super::log::{Logger, Tag};
@@ -14,7 +14,7 @@ use super::startup::{Prepared, prepare, reloadable};
 use super::{files, identity, privileges, settings, stopping, trust};
 use crate::broker::ServerIdentity;
 use crate::broker::accounts::AccountTable;
-use crate::broker::auth::{AuthConfig, Trusted};
+use crate::broker::auth::{AuthConfig, Refusal, Trusted};
 use crate::config::{self, Configuration, Flags, Options, SystemSource};
 
 pub use super::startup::StartError;
@@ -128,6 +128,11 @@ impl Server {
             ControlEvent::Log { level, line } => self.log.line(level.into(), &line),
             ControlEvent::Closed(conn) => self.gatherer.note_closed(*conn),
             ControlEvent::Verify(check) => self.credentials.check(check),
+            ControlEvent::AccountFetched {
+                account,
+                result,
+                check,
+            } => self.account_fetched(&account, result, check),
             ControlEvent::Signal(signal) => return self.on_signal(signal),
             ControlEvent::CoreEnded { core, error } => {
                 let error = error.unwrap_or_else(|| "for no reason".to_owned());
@@ -139,6 +144,49 @@ impl Server {
             }
         }
         false
+    }
+
+    /// Claims came that a login waits for, or did not.
+    fn account_fetched(&mut self, account: &str, result: Result<String, String>, check: Check) {
+        let mut check = check;
+        let learned = result.and_then(|token| {
+            let Some(trusted) = &self.trusted else {
+                return Err("account missing".to_owned());
+            };
+            trust::learned(trusted, &self.accounts, account, &token)
+        });
+        let error = match learned {
+            Ok((trusted, accounts)) => {
+                let trusted = Arc::new(trusted);
+                self.auth = Arc::new(self.auth.with_trusted(Arc::clone(&trusted)));
+                self.accounts = Arc::new(accounts);
+                let settings = Arc::new(settings::core(
+                    &self.options,
+                    &self.identity,
+                    Arc::clone(&self.auth),
+                    Arc::clone(&self.accounts),
+                ));
+                for core in &self.cores {
+                    let settings = Arc::clone(&settings);
+                    core.call(Box::new(move |driver| driver.core.reload(settings)));
+                }
+                check.fetched = true;
+                check.job.renew(&trusted);
+                self.trusted = Some(trusted);
+                self.credentials.check(check);
+                return;
+            }
+            Err(error) => error,
+        };
+        let line = format!("Account fetch failed: {error}");
+        self.log.line(Tag::Warn, &line);
+        let refusal = Refusal::because(format!("Account JWT lookup error: {error}"));
+        let Check {
+            core, slot, cid, ..
+        } = check;
+        self.cores[usize::from(core.0)].call(Box::new(move |driver| {
+            driver.core.verified(slot, cid, Err(refusal));
+        }));
     }
 
     fn on_signal(&mut self, signal: Signal) -> bool {

@@ -67,6 +67,8 @@ pub enum StartError {
     },
     Authorization(crate::broker::auth::AuthError),
     Accounts(crate::broker::accounts::AccountError),
+    /// Operator mode, with the text.
+    Trust(String),
     Executor(ExecutorError),
     Core(String),
     Threads(std::io::Error),
@@ -114,6 +116,7 @@ impl fmt::Display for StartError {
             }
             Self::Authorization(error) => error.fmt(f),
             Self::Accounts(error) => error.fmt(f),
+            Self::Trust(text) => f.write_str(text),
             Self::Executor(error) => error.fmt(f),
             Self::Core(text) => f.write_str(text),
             Self::Threads(error) => write!(f, "cannot start a thread: {error}"),
@@ -222,13 +225,14 @@ pub(super) fn prepare(
         &privileges::online(),
     )
     .map_err(StartError::Privilege)?;
-    let trusted = trust::trusted(&options.trust);
+    let trusted = trust::start(options).map_err(StartError::Trust)?;
     let auth = settings::auth(&options.authorization, trusted.as_ref());
     let auth = Arc::new(auth.map_err(StartError::Authorization)?);
     let accounts =
         trust::accounts(options, trusted.as_deref(), None).map_err(StartError::Accounts)?;
     let accounts = Arc::new(accounts);
     let (sender, events) = ControlSender::new();
+    let fetcher = trust::fetcher(&options.trust, &sender);
     signals::forward(sender.clone()).map_err(StartError::Threads)?;
 
     let mut identity = identity::new(options);
@@ -310,7 +314,7 @@ pub(super) fn prepare(
     );
     log.line(Tag::Info, "Server is ready");
     Ok(Prepared {
-        credentials: CredentialChecker::new(cores.clone()),
+        credentials: CredentialChecker::new(cores.clone(), fetcher),
         port,
         identity,
         auth,

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::clock::Clock;
+use super::control::ControlSender;
+use super::resolver::{Fetcher, UrlResolver};
 use crate::broker::accounts::{AccountError, AccountRules, AccountTable};
 use crate::broker::auth::{Moment, Trusted};
 use crate::config::{Options, TrustOptions};
@@ -35,6 +37,61 @@ pub fn trusted(options: &TrustOptions) -> Option<Arc<Trusted>> {
         let _ = trusted.set_account(name, token, &moment);
     }
     Some(Arc::new(trusted))
+}
+
+/// As [`trusted`], with the system account of a resolver that is asked.
+///
+/// # Errors
+/// The text, if the resolver does not answer or has no system account.
+pub fn start(options: &Options) -> Result<Option<Arc<Trusted>>, String> {
+    let trusted = trusted(&options.trust);
+    let (Some(base), Some(known)) = (options.trust.resolver_url(), &trusted) else {
+        return Ok(trusted);
+    };
+    let resolver = UrlResolver::new(base);
+    resolver.fetch("").map_err(|error| error.to_string())?;
+    let Some(system) = options.named_system_account() else {
+        return Ok(trusted);
+    };
+    let failed = |error: String| format!("error resolving system account: {error}");
+    let token = resolver
+        .fetch(system)
+        .map_err(|error| failed(error.to_string()))?;
+    let mut known = Trusted::clone(known);
+    known
+        .set_account(system, &token, &now())
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(Some(Arc::new(known)))
+}
+
+/// What fetches accounts that are not known, if the configuration names a server for that.
+pub fn fetcher(options: &TrustOptions, control: &ControlSender) -> Option<Fetcher> {
+    let resolver = UrlResolver::new(options.resolver_url()?);
+    Some(Fetcher::start(resolver, control.clone()))
+}
+
+/// The tables with an account whose claims came.
+///
+/// # Errors
+/// The text, if the claims are of no use; nothing has changed then.
+pub fn learned(
+    trusted: &Trusted,
+    accounts: &AccountTable,
+    name: &str,
+    token: &str,
+) -> Result<(Trusted, AccountTable), String> {
+    let moment = now();
+    let mut trusted = trusted.clone();
+    let account = trusted
+        .set_account(name, token, &moment)
+        .map_err(|error| error.to_string())?;
+    let rules = AccountRules::of_claims(&account, &trusted, moment.unix_ns / 1_000_000_000);
+    let unlinked = without_links(&rules);
+    let table = accounts
+        .updated(rules)
+        .or_else(|_| accounts.updated(unlinked))
+        .map_err(|error| error.to_string())?;
+    Ok((trusted, table))
 }
 
 /// The accounts of the configuration and of claims; after a reload those that were, `before`,

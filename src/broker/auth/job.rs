@@ -8,7 +8,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use nkeys::KeyPair;
 
-use super::{Identity, Moment, PasswordJob, TokenJob};
+use super::{Identity, Moment, PasswordJob, TokenJob, Trusted};
 
 /// Nonces are signed in either alphabet, with or without padding.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -30,6 +30,8 @@ pub struct Refusal {
     pub detail: String,
     /// Whether that line is an error, and not only for debugging.
     pub is_error: bool,
+    /// The account whose claims are missing or over, if fresh ones would help.
+    pub wants_account: Option<String>,
 }
 
 impl Refusal {
@@ -38,6 +40,7 @@ impl Refusal {
         Self {
             detail: detail.into(),
             is_error: false,
+            wants_account: None,
         }
     }
 
@@ -46,6 +49,7 @@ impl Refusal {
         Self {
             detail: detail.into(),
             is_error: true,
+            wants_account: None,
         }
     }
 }
@@ -81,6 +85,13 @@ impl VerifyJob {
             Self::Password(job) => Some(job.identity()),
             Self::Signature(job) => Some(&job.identity),
             Self::Token(_) => None,
+        }
+    }
+
+    /// Judges by other accounts.
+    pub fn renew(&mut self, trusted: &Arc<Trusted>) {
+        if let Self::Token(job) = self {
+            job.trusted = Arc::clone(trusted);
         }
     }
 

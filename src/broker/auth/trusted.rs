@@ -165,9 +165,10 @@ impl Trusted {
             Some(Err(error)) => Err(Refusal::because(format!(
                 "Account JWT lookup error: {error}"
             ))),
-            None => Err(Refusal::because(
-                "Account JWT lookup error: account missing",
-            )),
+            None => Err(Refusal {
+                wants_account: Some(name.to_owned()),
+                ..Refusal::because("Account JWT lookup error: account missing")
+            }),
         }
     }
 }
@@ -231,7 +232,10 @@ impl TokenJob {
         let limits = effective_limits(account, &user)?;
         self.check_connection_type(&limits)?;
         if account.claims.time_issue(moment.seconds()).is_some() {
-            return Err(Refusal::because("Account JWT has expired"));
+            return Err(Refusal {
+                wants_account: Some(account_name.to_owned()),
+                ..Refusal::because("Account JWT has expired")
+            });
         }
         if limits.proxy_required {
             return Err(Refusal::because("Proxy is required for this user"));
