@@ -16,4 +16,5 @@ pub mod protocol;
 pub mod runtime;
 pub mod store;
 pub mod subject;
+pub mod system;
 pub mod transport;

@@ -23,6 +23,7 @@ pub enum CloseReason {
     NoRespondersRequiresHeaders,
     CredentialsRevoked,
     AuthenticationExpired,
+    Kicked,
 }
 
 impl CloseReason {
@@ -49,6 +50,7 @@ impl CloseReason {
             Self::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             Self::CredentialsRevoked => "Credentials Revoked",
             Self::AuthenticationExpired => "Authentication Expired",
+            Self::Kicked => "Kicked",
         }
     }
 }

@@ -16,6 +16,7 @@ use super::opening::{Kind, NewConnection, Opening};
 use super::output::{Batch, ChunkPool};
 use super::route::{RouteCache, RouteRef};
 use super::settings::Settings;
+use super::snapshot::Ended;
 use super::subscriptions::{QueueId, SubId, Subscriptions};
 use super::wire::Outbox;
 use crate::protocol::{ErrorText, ServerInfo, render};
@@ -151,6 +152,8 @@ pub struct Core {
     pub(super) outbox_paused: Vec<u32>,
     pub(super) timers: BinaryHeap<Reverse<(u64, u32, u64)>>,
     pub(super) counters: Counters,
+    /// Figures of connections that ended, by account.
+    pub(super) ended_connections: Vec<Ended>,
     /// Memory for rendering, reused.
     pub(super) scratch: Vec<u8>,
     /// Memory for a message without its headers, reused.
@@ -208,6 +211,7 @@ impl Core {
             outbox_paused: Vec::new(),
             timers: BinaryHeap::new(),
             counters: Counters::default(),
+            ended_connections: Vec::new(),
             scratch: Vec::new(),
             headless: Vec::new(),
             status_line: Vec::new(),

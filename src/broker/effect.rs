@@ -1,6 +1,7 @@
 //! What a core asks the runtime to do.
 
 use super::auth::VerifyJob;
+use super::system::SystemRequest;
 use crate::monitor::snapshot::ConnSnapshot;
 
 /// How a connection's socket ends.
@@ -44,4 +45,10 @@ pub enum Effect {
     Log { level: LogLevel, line: String },
     /// A connection ended: for the list of closed connections.
     Closed(Box<ConnSnapshot>),
+    /// A client logged in, and somebody may want to hear of it.
+    Connected(Box<ConnSnapshot>),
+    /// A client is gone, and somebody may want to hear of it.
+    Disconnected(Box<ConnSnapshot>),
+    /// A request to the system services.
+    System(Box<SystemRequest>),
 }

@@ -470,7 +470,10 @@ impl Core {
         conn.headers = header_support && options.headers;
         conn.no_responders = options.no_responders;
         match options.refusal(header_support) {
-            None => self.reply_ok_if_verbose(slot),
+            None => {
+                self.reply_ok_if_verbose(slot);
+                self.report_connected(slot);
+            }
             Some(error) => {
                 let reason = match error {
                     ErrorText::NoRespondersRequiresHeaders => {

@@ -14,6 +14,7 @@ use super::effect::{Effect, LogLevel};
 use super::publish::{Message, Outcome, SHARED_TAIL_BYTES_MIN};
 use super::route::RouteRef;
 use super::subscriptions::{NO_QUEUE, SubId};
+use super::system::SYSTEM_TOKEN;
 use crate::protocol::render;
 use crate::subject::IndexFull;
 
@@ -246,6 +247,8 @@ pub(super) struct Internal {
     pub inbox: Inbox,
     pub watches: Watches,
     subscriptions: HashMap<(u16, Box<[u8]>, u64), SubId>,
+    /// How many of them are the system services'.
+    pub system_subscriptions: usize,
     tail: Vec<u8>,
     hint: RouteRef,
     /// Origins of messages whose readers on other cores are slow, and until when that is believed.
@@ -341,6 +344,11 @@ impl Core {
     ) {
         let token = self.subs.sid(id).first_chunk::<8>();
         let token = u64::from_le_bytes(*token.expect("made by subscribe_server"));
+        if token & SYSTEM_TOKEN != 0 {
+            self.pass_system_request(message);
+            outcome.internal += 1;
+            return;
+        }
         self.internal.inbox.push_message(token, message);
         outcome.internal += 1;
     }
@@ -428,6 +436,13 @@ impl Core {
             entry.for_each_target(self.id, &self.subs, subject, |_| found = true);
         }
         found
+    }
+
+    /// Whether anybody on any core subscribed to `subject` itself, not by a wildcard.
+    pub fn is_subscribed(&self, account: u16, subject: &[u8]) -> bool {
+        self.accounts
+            .get(usize::from(account))
+            .is_some_and(|entry| entry.index().find(subject).is_some())
     }
 
     /// Reports changes of the interest in a literal subject from now on, and at

@@ -15,6 +15,7 @@
 //! | `interest`, `subscriptions` | who wants what, here and on other cores |
 //! | `route` | a subject resolved to targets, and the cache of those |
 //! | `mesh`, `wire` | what cores say to each other, and its encoding |
+//! | `stamp`, `system` | what cores tell the services of the system account |
 //! | `internal` | subscriptions and messages of the server itself |
 //! | `output`, `sid` | memory layout of waiting output and of sids |
 //! | `stall` | slow consumers and back-pressure |
@@ -50,7 +51,9 @@ pub mod settings;
 pub mod sid;
 mod snapshot;
 mod stall;
+mod stamp;
 pub mod subscriptions;
+pub mod system;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -69,3 +72,5 @@ pub use self::opening::{Kind, NewConnection, Opening};
 pub use self::output::{Batch, Segment};
 pub use self::settings::{ServerIdentity, Settings};
 pub use self::snapshot::SubscriptionFilter;
+pub use self::stamp::ServerStamp;
+pub use self::system::SystemRequest;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::auth::{ServerStamp, user_info_json};
+use super::auth::user_info_json;
 use super::core::{Core, CoreId};
 use super::effect::LogLevel;
 use super::route::{Group, Route, RouteRef};
+use super::stamp::ServerStamp;
 use super::subscriptions::{NO_QUEUE, QueueId, SubId};
 use super::wire::{self, MessageRecord, RunItem};
 use crate::protocol::quote::push_quoted;
@@ -202,7 +203,7 @@ impl Core {
         if publish.subject == USER_INFO_SUBJECT && !publish.reply.is_empty() {
             return !self.answer_user_info(slot, publish.reply);
         }
-        true
+        !self.pass_account_request(slot, publish)
     }
 
     fn may_publish(&mut self, slot: u32, subject: &[u8]) -> bool {
@@ -551,17 +552,7 @@ impl Core {
         };
         self.system_sequence += 1;
         let server = &self.settings.identity;
-        let stamp = ServerStamp {
-            name: server.server_name.clone(),
-            host: server.host.clone(),
-            id: server.server_id.clone(),
-            cluster: String::new(),
-            ver: server.version.clone(),
-            jetstream: false,
-            flags: 0,
-            seq: self.system_sequence,
-            time: crate::monitor::format::rfc3339(self.now.unix_ns),
-        };
+        let stamp = ServerStamp::new(server, self.system_sequence, self.now.unix_ns);
         let json = user_info_json(&stamp, &identity);
         let body = json.as_bytes();
         let mut tail = Vec::with_capacity(body.len() + 16);

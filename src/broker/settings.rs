@@ -1,5 +1,6 @@
 //! What a core must know of the server's options.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,10 @@ pub struct ServerIdentity {
     pub jetstream: bool,
     /// Its domain; empty for none.
     pub domain: String,
+    /// `server_tags`, for the system account.
+    pub tags: Vec<String>,
+    /// `server_metadata`, for the system account.
+    pub metadata: BTreeMap<String, String>,
 }
 
 impl ServerIdentity {

@@ -1,14 +1,15 @@
 //! What a core tells the monitoring endpoints.
 
 use super::close::CloseReason;
-use super::connection::Connection;
+use super::connection::{Connection, Phase};
 use super::core::Core;
 use super::effect::Effect;
 use super::subscriptions::SubId;
+use super::system::SYSTEM_ACCOUNT;
 use crate::monitor::connz::{Collector, MAX_LISTED_SUBSCRIPTIONS};
 use crate::monitor::snapshot::{
-    ConnFigures, ConnSnapshot, CoreSnapshot, CoreTraffic, SlowConsumerSnapshot, SubSnapshot,
-    SublistStats, Traffic,
+    AccountSnapshot, ConnFigures, ConnSnapshot, CoreSnapshot, CoreTraffic, SlowConsumerSnapshot,
+    SubSnapshot, SublistStats, Traffic,
 };
 use crate::subject;
 
@@ -23,6 +24,22 @@ pub struct SubscriptionFilter {
     pub test: Option<String>,
 }
 
+/// What the past connections of an account add up to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ended {
+    traffic: Traffic,
+    slow_consumers: u64,
+}
+
+fn traffic(conn: &Connection) -> Traffic {
+    Traffic {
+        in_msgs: conn.received.messages,
+        in_bytes: conn.received.bytes,
+        out_msgs: conn.delivered.messages,
+        out_bytes: conn.delivered.bytes,
+    }
+}
+
 impl Core {
     fn figures(&self, conn: &Connection, stop: Option<i64>) -> ConnFigures {
         ConnFigures {
@@ -32,18 +49,13 @@ impl Core {
             stop,
             rtt: conn.rtt_ns,
             pending_bytes: conn.out.pending() as u64,
-            traffic: Traffic {
-                in_msgs: conn.received.messages,
-                in_bytes: conn.received.bytes,
-                out_msgs: conn.delivered.messages,
-                out_bytes: conn.delivered.bytes,
-            },
+            traffic: traffic(conn),
             stalls: conn.stall.count,
             subscriptions: conn.sids.len() as u64,
         }
     }
 
-    fn account_name(&self, conn: &Connection) -> &str {
+    pub(super) fn account_name(&self, conn: &Connection) -> &str {
         &self.accounts[usize::from(conn.account)].name
     }
 
@@ -81,6 +93,7 @@ impl Core {
                 .as_ref()
                 .map(|i| i.user.clone())
                 .unwrap_or_default(),
+            user_given: text(options.map(|o| &o.user)),
             account: self.account_name(conn).to_owned(),
             issuer_key: conn
                 .identity
@@ -112,7 +125,7 @@ impl Core {
         }
     }
 
-    fn live(&self) -> impl Iterator<Item = &Connection> {
+    pub(super) fn live(&self) -> impl Iterator<Item = &Connection> {
         self.slots().filter_map(|slot| self.conn(slot))
     }
 
@@ -185,7 +198,7 @@ impl Core {
             }
         }
         let stats = SublistStats {
-            subscriptions: self.subs.len() as u64,
+            subscriptions: self.shown_subscriptions(),
             cached: self.routes.len() as u64,
             inserts: self.counters.subscribed,
             removes: self.counters.unsubscribed,
@@ -202,7 +215,7 @@ impl Core {
         CoreSnapshot {
             core: self.id.index(),
             connections: self.open as u64,
-            subscriptions: self.subs.len() as u64,
+            subscriptions: self.shown_subscriptions(),
             traffic: CoreTraffic {
                 in_msgs: self.counters.received.messages,
                 in_bytes: self.counters.received.bytes,
@@ -214,11 +227,76 @@ impl Core {
         }
     }
 
+    /// The figures of each account that exists, as far as this core knows them.
+    pub fn account_snapshots(&self) -> Vec<AccountSnapshot> {
+        let table = &self.settings.accounts;
+        let mut all: Vec<AccountSnapshot> = (0u16..)
+            .zip(table.all())
+            .map(|(id, entry)| {
+                let ended = self
+                    .ended_connections
+                    .get(usize::from(id))
+                    .copied()
+                    .unwrap_or_default();
+                AccountSnapshot {
+                    name: entry.name().to_owned(),
+                    is_system: id == SYSTEM_ACCOUNT,
+                    traffic: ended.traffic,
+                    slow_consumers: ended.slow_consumers,
+                    ..AccountSnapshot::default()
+                }
+            })
+            .collect();
+        for conn in self.live().filter(|conn| conn.phase == Phase::Open) {
+            if let Some(account) = all.get_mut(usize::from(conn.account)) {
+                account.client_connections += 1;
+                account.stats.subscriptions += conn.sids.len() as u64;
+                account.traffic.add(&traffic(conn));
+            }
+        }
+        let mut exists = table.all().iter().map(|entry| entry.exists);
+        all.retain(|_| exists.next() == Some(true));
+        all
+    }
+
+    /// Keeps what a connection that ends adds to its account's figures.
+    fn keep_figures(&mut self, slot: u32, reason: CloseReason) {
+        let Some(conn) = self.conn(slot) else {
+            return;
+        };
+        let (id, traffic) = (usize::from(conn.account), traffic(conn));
+        if self.ended_connections.len() <= id {
+            self.ended_connections.resize(id + 1, Ended::default());
+        }
+        let ended = &mut self.ended_connections[id];
+        ended.traffic.add(&traffic);
+        ended.slow_consumers += u64::from(matches!(
+            reason,
+            CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline
+        ));
+    }
+
+    /// Reports that a client logged in, if somebody may want to hear of it.
+    pub(super) fn report_connected(&mut self, slot: u32) {
+        if let Some(conn) = self.conn(slot)
+            && self.announces_begin(conn)
+        {
+            let figures = self.figures(conn, None);
+            let snapshot = self.snapshot(conn, figures, "", false);
+            self.effects.push(Effect::Connected(Box::new(snapshot)));
+        }
+    }
+
     /// Reports the end of a connection, while it still has its subscriptions.
     pub(super) fn report_closed(&mut self, slot: u32, reason: CloseReason) {
+        self.keep_figures(slot, reason);
         if let Some(conn) = self.conn(slot) {
             let figures = self.figures(conn, Some(self.now.unix_ns));
             let snapshot = self.snapshot(conn, figures, reason.text(), true);
+            if self.announces_end(conn, reason) {
+                let announced = self.snapshot(conn, figures, reason.text(), false);
+                self.effects.push(Effect::Disconnected(Box::new(announced)));
+            }
             self.effects.push(Effect::Closed(Box::new(snapshot)));
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::close::CloseReason;
 use super::connection::Phase;
 use super::core::Core;
-use super::effect::{CloseMode, LogLevel};
+use super::effect::LogLevel;
 use crate::protocol::ErrorText;
 
 /// The first PING to a client comes this soon, to learn its round trip time.
@@ -186,11 +186,6 @@ impl Core {
             conn.out.push(&mut self.pool, b"PING\r\n");
             self.mark_dirty(slot);
         }
-    }
-
-    /// Ends a connection on request of the operator.
-    pub fn kick(&mut self, slot: u32) {
-        self.close(slot, CloseReason::ServerShutdown, CloseMode::Now);
     }
 }
 

@@ -202,6 +202,10 @@ pub trait Bus {
     fn publish(&mut self, account: u16, message: &Outgoing<'_>) -> Delivery;
     /// Whether anybody, on any core, would receive a message on `subject`.
     fn has_interest(&mut self, account: u16, subject: &[u8]) -> bool;
+    /// Whether somebody subscribed to `subject` itself; a wildcard that matches it does not count.
+    fn is_subscribed(&mut self, account: u16, subject: &[u8]) -> bool {
+        self.has_interest(account, subject)
+    }
 
     /// Receives messages for `pattern` under `token`. A pattern may be subscribed several times
     /// under different tokens; a message comes once for each.

@@ -83,7 +83,8 @@ enum Step<'p> {
 }
 
 impl<'p> Place<'p> {
-    fn field(&'p self, name: &'p str) -> Self {
+    /// The place of the field `name` of this value.
+    pub fn field(&'p self, name: &'p str) -> Self {
         Self {
             strict: self.strict,
             step: Step::Field(self, name),

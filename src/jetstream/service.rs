@@ -56,6 +56,10 @@ impl Bus for CoreBus<'_> {
         self.core.has_interest(account, subject)
     }
 
+    fn is_subscribed(&mut self, account: u16, subject: &[u8]) -> bool {
+        self.core.is_subscribed(account, subject)
+    }
+
     fn subscribe(&mut self, account: u16, pattern: &[u8], token: Token) {
         if self
             .core

@@ -155,6 +155,11 @@ impl Bus for TestBus<'_> {
         self.network.has_interest(account, subject)
     }
 
+    fn is_subscribed(&mut self, account: u16, subject: &[u8]) -> bool {
+        let client = &self.network.client;
+        client.iter().any(|(a, p)| *a == account && p == subject)
+    }
+
     fn subscribe(&mut self, account: u16, pattern: &[u8], token: Token) {
         let before = self.network.interests();
         self.network.subscriptions.push(Subscription {

@@ -30,9 +30,13 @@ pub fn accountz(account: Option<&str>, snapshot: &Snapshot) -> Response {
     })
 }
 
-/// The answer to `/accstatz`; accounts without a connection only if `unused` ones are asked for.
-pub fn accstatz(unused: bool, snapshot: &Snapshot) -> Response {
-    let shown = |a: &&AccountSnapshot| unused || a.client_connections + a.leafnode_connections > 0;
+/// The answer to `/accstatz`; accounts without a connection only if `unused` ones are asked for,
+/// those of `only` if it names any.
+pub fn accstatz(unused: bool, only: &[String], snapshot: &Snapshot) -> Response {
+    let shown = |a: &&AccountSnapshot| {
+        (only.is_empty() || only.contains(&a.name))
+            && (unused || a.client_connections + a.leafnode_connections > 0)
+    };
     Response::json(&Accstatz {
         server_id: &snapshot.server.server_id,
         now: format::rfc3339(snapshot.server.now),
@@ -98,8 +102,9 @@ struct Accstatz<'a> {
     account_statz: Vec<AccountStat<'a>>,
 }
 
+/// One account's figures, as accstatz and the events of the system account write them.
 #[derive(Serialize)]
-struct AccountStat<'a> {
+pub struct AccountStat<'a> {
     acc: &'a str,
     name: &'a str,
     conns: u64,
@@ -112,7 +117,8 @@ struct AccountStat<'a> {
 }
 
 impl<'a> AccountStat<'a> {
-    fn new(account: &'a AccountSnapshot) -> Self {
+    /// The figures of one account.
+    pub fn new(account: &'a AccountSnapshot) -> Self {
         let t = &account.traffic;
         AccountStat {
             acc: &account.name,

@@ -175,6 +175,24 @@ pub fn indent(json: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Pretty JSON on one line: what stands between texts loses its blanks.
+pub fn squeeze(json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len());
+    let (mut in_text, mut escaped) = (false, false);
+    for &byte in json {
+        if in_text {
+            in_text = escaped || byte != b'"';
+            escaped = byte == b'\\' && !escaped;
+        } else if byte.is_ascii_whitespace() {
+            continue;
+        } else {
+            in_text = byte == b'"';
+        }
+        out.push(byte);
+    }
+    out
+}
+
 /// Serialization into memory fails only for maps with keys that are no text; there is none here.
 fn unwritable(error: serde_json::Error) -> Vec<u8> {
     debug_assert!(false, "monitoring JSON: {error}");
@@ -218,6 +236,12 @@ mod tests {
         assert_eq!(rfc3339(1_795_384_336_000_000_000), "2026-11-22T21:52:16Z");
         assert_eq!(rfc3339(i64::MIN), "1677-09-21T00:12:43.145224192Z");
         assert_eq!(rfc3339(i64::MAX), "2262-04-11T23:47:16.854775807Z");
+    }
+
+    #[test]
+    fn squeezing_undoes_indenting() {
+        let json = r#"{"a b":[1,{"c":"x \\\" y"}],"d":{}}"#.as_bytes();
+        assert_eq!(squeeze(&indent(json)), json);
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub struct HealthQuery {
     account: String,
     stream: String,
     consumer: String,
+    /// System services tell the status code in the body.
+    pub(super) tell_code: bool,
     complaint: Option<&'static str>,
 }
 
@@ -40,6 +42,7 @@ impl HealthQuery {
             account: query.text("account"),
             stream: query.text("stream"),
             consumer: query.text("consumer"),
+            tell_code: false,
             complaint,
         })
     }
@@ -75,6 +78,15 @@ impl HealthQuery {
         Some(("CONSUMER", text))
     }
 
+    fn body<'a>(&self, status: &'static str, code: u16) -> Healthz<'a> {
+        Healthz {
+            status,
+            status_code: self.tell_code.then_some(code),
+            error: None,
+            errors: None,
+        }
+    }
+
     /// 200 if clients are served, 503 if not, 400 if the options contradict each other.
     pub fn respond(&self, health: &Health, js: Option<&JetStreamSnapshot>) -> Response {
         let missing = js.and_then(|js| self.missing(js));
@@ -87,10 +99,10 @@ impl HealthQuery {
             (None, Health::Ok) => match (&missing, problem) {
                 (Some((kind, text)), _) => (404, "unavailable", *kind, text.as_str()),
                 (None, Some(text)) => (503, "unavailable", "JETSTREAM", text.as_str()),
-                (None, None) => return Response::compact_json(200, &Healthz::new("ok")),
+                (None, None) => return Response::compact_json(200, &self.body("ok", 200)),
             },
         };
-        let mut body = Healthz::new(status);
+        let mut body = self.body(status, code);
         if self.details {
             body.errors = Some([Problem { kind, error: text }]);
         } else {
@@ -104,19 +116,11 @@ impl HealthQuery {
 struct Healthz<'a> {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    status_code: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<[Problem<'a>; 1]>,
-}
-
-impl Healthz<'_> {
-    fn new(status: &'static str) -> Self {
-        Healthz {
-            status,
-            error: None,
-            errors: None,
-        }
-    }
 }
 
 #[derive(Serialize)]

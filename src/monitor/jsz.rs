@@ -149,14 +149,14 @@ fn raw(json: &str) -> Option<Box<RawValue>> {
     RawValue::from_string(json.to_owned()).ok()
 }
 
-#[derive(Serialize, Default)]
+#[derive(Debug, Serialize, Default)]
 struct Api {
     level: u64,
     total: u64,
     errors: u64,
 }
 
-#[derive(Serialize, Default)]
+#[derive(Debug, Serialize, Default)]
 struct Stats {
     memory: u64,
     storage: u64,
@@ -185,7 +185,7 @@ impl Stats {
     }
 }
 
-#[derive(Serialize, Default)]
+#[derive(Debug, Serialize, Default)]
 struct Config {
     max_memory: i64,
     max_storage: i64,
@@ -220,7 +220,7 @@ impl Config {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct Limits {
     #[serde(skip_serializing_if = "is_not_positive")]
     max_ack_pending: i64,
@@ -302,7 +302,7 @@ struct StreamDetail<'a> {
 }
 
 /// The value of `jetstream` in varz: an empty map without JetStream.
-#[derive(Serialize, Default)]
+#[derive(Debug, Serialize, Default)]
 pub(super) struct VarzJetStream {
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<Config>,
@@ -319,6 +319,15 @@ impl VarzJetStream {
             stats: Some(Stats::of(js)),
             limits: Some(Limits::of(js)),
         })
+    }
+
+    /// The same without where on the host the store is: system messages do not tell.
+    pub fn without_place(js: &JetStreamSnapshot) -> Self {
+        let mut own = Self::new(Some(js));
+        if let Some(config) = &mut own.config {
+            config.store_dir = String::new();
+        }
+        own
     }
 }
 

@@ -9,7 +9,7 @@
 //! page at `/`.
 
 mod absent;
-mod accounts;
+pub mod accounts;
 pub mod closed;
 pub mod connz;
 mod corez;
@@ -19,10 +19,11 @@ pub mod http;
 mod index;
 mod jsz;
 mod metrics;
-mod query;
+pub mod query;
 mod request;
 mod response;
 pub mod snapshot;
+pub mod statsz;
 pub mod subsz;
 mod varz;
 

@@ -63,6 +63,17 @@ impl Query {
         Query(pairs.filter_map(decode_pair).collect())
     }
 
+    /// Adds a value that was not part of a target; the first of a name counts.
+    pub fn set(&mut self, name: &str, value: impl ToString) {
+        self.0.push((name.into(), value.to_string().into_bytes()));
+    }
+
+    /// As [`Query::set`], in place of what is there.
+    pub fn replace(&mut self, name: &str, value: impl ToString) {
+        self.0.retain(|(key, _)| key != name.as_bytes());
+        self.set(name, value);
+    }
+
     /// The raw bytes of the first value of that name; empty if there is none.
     pub fn bytes(&self, name: &str) -> &[u8] {
         self.0

@@ -31,6 +31,8 @@ enum Endpoint {
     Accountz(Option<String>),
     Accstatz {
         unused: bool,
+        /// Empty: all.
+        only: Vec<String>,
     },
     Routez,
     Gatewayz,
@@ -74,22 +76,48 @@ impl Request {
         };
         // nats-server serves its page at the base path itself, without a slash at the end.
         let root = if base_path.is_empty() { "/" } else { "" };
-        let query = Query::parse(query);
+        if path == root {
+            return Request {
+                endpoint: index_at(base_path),
+                name: Some("/"),
+            };
+        }
+        Self::of(path, &Query::parse(query))
+    }
+
+    /// The request that a system service makes of an endpoint, e.g. `/varz`. Answers are those of
+    /// the monitoring port; healthz tells its status code too.
+    pub fn of_service(path: &str, query: &Query) -> Self {
+        let mut request = Self::of(path, query);
+        if let Endpoint::Healthz(query) = &mut request.endpoint {
+            query.tell_code = true;
+        }
+        request
+    }
+
+    /// The figures of accounts, those of `only` if it names any.
+    pub fn of_accounts(unused: bool, only: Vec<String>) -> Self {
+        Request {
+            endpoint: Endpoint::Accstatz { unused, only },
+            name: None,
+        }
+    }
+
+    fn of(path: &str, query: &Query) -> Self {
         let (name, endpoint) = match path {
-            _ if path == root => ("/", Ok(index_at(base_path))),
             "/varz" => ("/varz", Ok(Endpoint::Varz)),
-            "/connz" => ("/connz", connz(&query)),
-            "/subsz" | "/subscriptionsz" => ("/subsz", subsz(&query)),
-            "/healthz" => ("/healthz", healthz(&query)),
-            "/accountz" => ("/accountz", Ok(accountz(&query))),
-            "/accstatz" => ("/accstatz", accstatz(&query)),
-            "/routez" => ("/routez", no(&query, &["subs"], Endpoint::Routez)),
+            "/connz" => ("/connz", connz(query)),
+            "/subsz" | "/subscriptionsz" => ("/subsz", subsz(query)),
+            "/healthz" => ("/healthz", healthz(query)),
+            "/accountz" => ("/accountz", Ok(accountz(query))),
+            "/accstatz" => ("/accstatz", accstatz(query)),
+            "/routez" => ("/routez", no(query, &["subs"], Endpoint::Routez)),
             "/gatewayz" => (
                 "/gatewayz",
-                no(&query, &["subs", "accs"], Endpoint::Gatewayz),
+                no(query, &["subs", "accs"], Endpoint::Gatewayz),
             ),
-            "/leafz" => ("/leafz", no(&query, &["subs"], Endpoint::Leafz)),
-            "/jsz" => ("/jsz", jsz(&query)),
+            "/leafz" => ("/leafz", no(query, &["subs"], Endpoint::Leafz)),
+            "/jsz" => ("/jsz", jsz(query)),
             "/metrics" => ("/metrics", Ok(Endpoint::Metrics)),
             "/corez" => ("/corez", Ok(Endpoint::Corez)),
             "/raftz" => ("/raftz", Err("No Raft nodes registered".to_owned())),
@@ -163,7 +191,7 @@ impl Request {
             Endpoint::Subsz(query) => query.respond(snapshot),
             Endpoint::Healthz(query) => query.respond(&snapshot.health, server.jetstream.as_ref()),
             Endpoint::Accountz(account) => accounts::accountz(account.as_deref(), snapshot),
-            Endpoint::Accstatz { unused } => accounts::accstatz(*unused, snapshot),
+            Endpoint::Accstatz { unused, only } => accounts::accstatz(*unused, only, snapshot),
             Endpoint::Routez => absent::routez(server),
             Endpoint::Gatewayz => absent::gatewayz(server),
             Endpoint::Leafz => absent::leafz(server),
@@ -215,7 +243,10 @@ fn accountz(query: &Query) -> Endpoint {
 fn accstatz(query: &Query) -> Parsed {
     query
         .bool("unused")
-        .map(|unused| Endpoint::Accstatz { unused })
+        .map(|unused| Endpoint::Accstatz {
+            unused,
+            only: Vec::new(),
+        })
         .map_err(|error| error.to_string())
 }
 

@@ -253,6 +253,27 @@ pub struct Traffic {
     pub out_bytes: u64,
 }
 
+impl Traffic {
+    /// Adds another's.
+    pub fn add(&mut self, other: &Traffic) {
+        self.in_msgs += other.in_msgs;
+        self.in_bytes += other.in_bytes;
+        self.out_msgs += other.out_msgs;
+        self.out_bytes += other.out_bytes;
+    }
+}
+
+impl AccountSnapshot {
+    /// Adds what another core knows of the same account.
+    pub fn add(&mut self, other: &AccountSnapshot) {
+        self.client_connections += other.client_connections;
+        self.leafnode_connections += other.leafnode_connections;
+        self.stats.subscriptions += other.stats.subscriptions;
+        self.traffic.add(&other.traffic);
+        self.slow_consumers += other.slow_consumers;
+    }
+}
+
 /// A count by kind of connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct KindCounts {
@@ -319,6 +340,8 @@ pub struct ConnSnapshot {
     pub version: String,
     /// Who logged in; empty without authentication.
     pub authorized_user: String,
+    /// The user of CONNECT, whether or not it was let in.
+    pub user_given: String,
     /// Account it belongs to. Closed before it had one: empty.
     pub account: String,
     /// Who vouches for its nkey; empty without one.

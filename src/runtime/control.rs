@@ -10,6 +10,7 @@ use super::credentials::Check;
 use super::driver::Driver;
 use super::parker::Waker;
 use super::signals::Signal;
+use super::system::{SystemEvent, SystemSender};
 use crate::broker::LogLevel;
 use crate::monitor::snapshot::ConnSnapshot;
 
@@ -108,6 +109,8 @@ pub enum ControlEvent {
         check: Check,
     },
     Signal(Signal),
+    /// Read the configuration again and tell how that went.
+    Reload(Sender<Result<(), String>>),
     /// A core's loop ended, with the reason if it was not told to.
     CoreEnded {
         core: usize,
@@ -121,11 +124,12 @@ pub struct ControlSender {
     events: Sender<ControlEvent>,
     lines: Arc<AtomicUsize>,
     dropped: Arc<AtomicUsize>,
+    system: SystemSender,
 }
 
 impl ControlSender {
-    /// A sender, and the control thread's end.
-    pub fn new() -> (Self, ControlReceiver) {
+    /// A sender, and the control thread's end. What is for the system services goes to `system`.
+    pub fn new(system: SystemSender) -> (Self, ControlReceiver) {
         let (events, inbox) = channel();
         let lines = Arc::new(AtomicUsize::new(0));
         let dropped = Arc::new(AtomicUsize::new(0));
@@ -133,6 +137,7 @@ impl ControlSender {
             events,
             lines: Arc::clone(&lines),
             dropped: Arc::clone(&dropped),
+            system,
         };
         (
             sender,
@@ -157,6 +162,11 @@ impl ControlSender {
         }
         self.lines.fetch_add(1, Ordering::Relaxed);
         self.send(ControlEvent::Log { level, line });
+    }
+
+    /// Hands something to the system services, or drops it if they are behind.
+    pub fn system(&self, event: SystemEvent) {
+        self.system.send(event);
     }
 
     /// Logs an error.

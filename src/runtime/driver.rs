@@ -28,11 +28,13 @@ use super::parker::{Parked, Parker, Waker};
 use super::persistence::Persistence;
 use super::privileges;
 use super::spin::{Spin, Spinner};
+use super::system::SystemEvent;
 use bytes::Bytes;
 
 use crate::broker::{CloseMode, Core, CoreId, Effect, Kind, NewConnection, Settings};
 use crate::config::Accept;
 use crate::protocol::ErrorText;
+use crate::system::events::ClientEvent;
 use crate::transport::Transports;
 
 /// Accepting goes on this long after it failed for want of descriptors.
@@ -627,6 +629,13 @@ impl Driver {
                 }
                 Effect::Log { level, line } => self.control.log(level, line),
                 Effect::Closed(snapshot) => self.control.send(ControlEvent::Closed(snapshot)),
+                Effect::Connected(conn) => self
+                    .control
+                    .system(SystemEvent::Client(ClientEvent::Connected(conn))),
+                Effect::Disconnected(conn) => self
+                    .control
+                    .system(SystemEvent::Client(ClientEvent::Disconnected(conn))),
+                Effect::System(request) => self.control.system(SystemEvent::Request(request)),
             }
         }
         self.effects = effects;

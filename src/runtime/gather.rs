@@ -8,6 +8,7 @@ use super::driver::Driver;
 use super::loads::Loads;
 use super::process;
 use crate::broker::SubscriptionFilter;
+use crate::broker::accounts::GLOBAL_ACCOUNT_NAME;
 use crate::broker::core::Counters;
 use crate::monitor::connz::{Collector, SubsDetail};
 use crate::monitor::snapshot::{
@@ -58,6 +59,7 @@ struct Part {
     subscriptions: Option<SubszSnapshot>,
     slow: Vec<SlowConsumerSnapshot>,
     jetstream: Option<JetStreamSnapshot>,
+    accounts: Vec<AccountSnapshot>,
 }
 
 impl Gatherer {
@@ -94,7 +96,8 @@ impl Gatherer {
         *lock(&self.reloadable) = reloadable;
     }
 
-    fn snapshot(&self, request: &Request, now: i64) -> Snapshot {
+    /// What a request needs, at `now` (nanoseconds since 1970).
+    pub fn snapshot(&self, request: &Request, now: i64) -> Snapshot {
         let needs = request.needs();
         let mut connections = needs.connections.map(|query| Collector::new(query, now));
         let mut subscriptions = SubszSnapshot::default();
@@ -102,6 +105,7 @@ impl Gatherer {
         let mut sums = Counters::default();
         let mut slow = Vec::new();
         let mut silent = Vec::new();
+        let mut accounts: Vec<AccountSnapshot> = Vec::new();
         let mut jetstream = self.jetstream.clone();
         let mut open = 0;
         let mut subscribed = 0;
@@ -113,6 +117,7 @@ impl Gatherer {
                 test: query.test.clone(),
             });
             let (figures, slowest, streams) = (needs.cores, needs.slow_consumers, needs.streams);
+            let with_accounts = needs.accounts;
             let part = core.ask(move |driver| {
                 let connections = query.filter(|q| q.state.open()).map(|query| {
                     let mut collector = Collector::new(&query, now);
@@ -131,6 +136,11 @@ impl Gatherer {
                     .map(|p| p.report(&mut driver.core, streams));
                 Part {
                     jetstream,
+                    accounts: if with_accounts {
+                        driver.core.account_snapshots()
+                    } else {
+                        Vec::new()
+                    },
                     counters: *driver.core.counters(),
                     core: core_snapshot(driver, figures),
                     connections,
@@ -150,6 +160,19 @@ impl Gatherer {
                 && let Some(all) = &mut jetstream
             {
                 all.add(own);
+            }
+            for (at, own) in part.accounts.into_iter().enumerate() {
+                // The cores list them alike, but for a reload between their answers.
+                let same = accounts.get(at).is_some_and(|a| a.name == own.name);
+                let at = if same {
+                    Some(at)
+                } else {
+                    accounts.iter().position(|a| a.name == own.name)
+                };
+                match at.and_then(|at| accounts.get_mut(at)) {
+                    Some(account) => account.add(&own),
+                    None => accounts.push(own),
+                }
             }
             part.core.cpu = self.cpus.get(number).copied();
             add(&mut sums, &part.counters);
@@ -219,25 +242,14 @@ impl Gatherer {
         } else {
             Health::Unavailable(format!("cores {silent:?} do not answer"))
         };
-        let account = AccountSnapshot {
-            name: "$G".to_owned(),
-            jetstream: self.jetstream.is_some(),
-            is_system: false,
-            update_time: server.start,
-            client_connections: open,
-            leafnode_connections: 0,
-            stats: subscriptions.stats,
-            traffic,
-            slow_consumers: sums.slow_consumers,
-        };
+        for account in &mut accounts {
+            account.update_time = server.start;
+            account.jetstream = self.jetstream.is_some() && account.name == GLOBAL_ACCOUNT_NAME;
+        }
         Snapshot {
             server,
             health,
-            accounts: if needs.accounts {
-                vec![account]
-            } else {
-                Vec::new()
-            },
+            accounts,
             connections: connections.map(Collector::finish).unwrap_or_default(),
             subscriptions,
             cores,

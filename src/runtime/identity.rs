@@ -43,6 +43,8 @@ pub fn new(options: &Options) -> ServerIdentity {
         } else {
             String::new()
         },
+        tags: options.server_tags.clone(),
+        metadata: options.server_metadata.clone(),
     }
 }
 

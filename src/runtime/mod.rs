@@ -41,6 +41,7 @@ pub mod startup;
 mod stopping;
 mod store_dir;
 mod submission;
+mod system;
 mod trust;
 
 /// The atomics of [`sleep_flag`], by a name that its loom model can replace.

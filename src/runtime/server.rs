@@ -11,6 +11,7 @@ use super::gather::Gatherer;
 use super::log::{Logger, Tag};
 use super::signals::Signal;
 use super::startup::{Prepared, prepare, reloadable};
+use super::system::SystemHandle;
 use super::{files, identity, privileges, settings, stopping, trust};
 use crate::broker::ServerIdentity;
 use crate::broker::accounts::AccountTable;
@@ -37,6 +38,7 @@ struct Server {
     cores: Vec<CoreHandle>,
     threads: Vec<executor::Core<()>>,
     gatherer: Arc<Gatherer>,
+    system: SystemHandle,
     credentials: CredentialChecker,
     port: u16,
     http_port: u16,
@@ -88,6 +90,7 @@ impl Server {
             cores: prepared.cores,
             threads: prepared.threads,
             gatherer: prepared.gatherer,
+            system: prepared.system,
             credentials: prepared.credentials,
             port: prepared.port,
             http_port: prepared.http_port,
@@ -134,6 +137,10 @@ impl Server {
                 check,
             } => self.account_fetched(&account, result, check),
             ControlEvent::Signal(signal) => return self.on_signal(signal),
+            ControlEvent::Reload(answer) => {
+                // Who asked may have given up.
+                let _ = answer.send(self.reload());
+            }
             ControlEvent::CoreEnded { core, error } => {
                 let error = error.unwrap_or_else(|| "for no reason".to_owned());
                 self.log
@@ -197,7 +204,8 @@ impl Server {
             // In lame duck mode the server goes by itself.
             Signal::Terminate => self.lame_duck.is_none(),
             Signal::Hangup => {
-                self.reload();
+                // What went wrong is in the log.
+                let _ = self.reload();
                 false
             }
             Signal::User1 => {
@@ -222,13 +230,15 @@ impl Server {
         }
     }
 
-    fn reload(&mut self) {
-        if let Err(text) = self.try_reload() {
+    fn reload(&mut self) -> Result<(), String> {
+        let reloaded = self.try_reload();
+        if let Err(text) = &reloaded {
             self.log.line(
                 Tag::Error,
                 &format!("Failed to reload server configuration: {text}"),
             );
         }
+        reloaded
     }
 
     fn try_reload(&mut self) -> Result<(), String> {
@@ -277,6 +287,9 @@ impl Server {
         self.trusted = trusted;
         self.accounts = accounts;
         (self.identity.host, self.identity.port) = identity::advertised(&options, self.port);
+        self.identity.tags.clone_from(&options.server_tags);
+        self.identity.metadata.clone_from(&options.server_metadata);
+        self.system.rename(self.identity.clone());
         let core_settings = Arc::new(settings::core(
             &options,
             &self.identity,
@@ -350,6 +363,7 @@ impl Server {
             Tag::Info,
             "Entering lame duck mode, stop accepting new clients",
         );
+        self.system.announce_leaving("LAMEDUCK");
         let clients: usize = self
             .cores
             .iter()
@@ -401,6 +415,7 @@ impl Server {
     /// Has the cores send what waits, and ends.
     fn stop(mut self) {
         self.log.line(Tag::Info, "Initiating Shutdown...");
+        self.system.announce_leaving("SHUTDOWN");
         stopping::stop(&self.cores);
         let deadline = Instant::now() + STOP_PATIENCE;
         while self.cores_running > 0 {

@@ -30,6 +30,7 @@ use super::process::CpuMeter;
 use super::signals;
 use super::spin::Spin;
 use super::store_dir::{StoreDir, StoreDirError};
+use super::system::{self, SystemHandle};
 use super::{files, host, http_server, identity, settings, trust};
 use crate::broker::accounts::AccountTable;
 use crate::broker::auth::{AuthConfig, Trusted};
@@ -201,6 +202,7 @@ pub(super) struct Prepared {
     pub cores: Vec<CoreHandle>,
     pub threads: Vec<executor::Core<()>>,
     pub gatherer: Arc<Gatherer>,
+    pub system: SystemHandle,
     pub credentials: CredentialChecker,
     pub port: u16,
     pub http_port: u16,
@@ -231,7 +233,8 @@ pub(super) fn prepare(
     let accounts =
         trust::accounts(options, trusted.as_deref(), None).map_err(StartError::Accounts)?;
     let accounts = Arc::new(accounts);
-    let (sender, events) = ControlSender::new();
+    let (to_system, from_cores) = system::channel();
+    let (sender, events) = ControlSender::new(to_system);
     let fetcher = trust::fetcher(&options.trust, &sender);
     signals::forward(sender.clone()).map_err(StartError::Threads)?;
 
@@ -305,6 +308,10 @@ pub(super) fn prepare(
         log.line(Tag::Info, &format!("Starting http monitor on {at}"));
         http_server::serve(listener, Arc::clone(&gatherer)).map_err(StartError::Threads)?;
     }
+    let system = SystemHandle::new(identity.clone(), random_seed(), cores.clone());
+    system
+        .serve(from_cores, Arc::clone(&gatherer), sender.clone())
+        .map_err(StartError::Threads)?;
     write_files(options, address, monitor_address, log)?;
     cores[0].call(Box::new(Driver::start_listening));
     let at = host_port(&options.host, i64::from(address.port()));
@@ -324,6 +331,7 @@ pub(super) fn prepare(
         cores,
         threads,
         gatherer,
+        system,
         http_port,
     })
 }

@@ -268,7 +268,12 @@ impl Node {
                     reason: snapshot.reason.clone(),
                     pending: snapshot.figures.pending_bytes as usize,
                 }),
-                Effect::Verify { .. } | Effect::Log { .. } | Effect::CancelSend { .. } => {}
+                Effect::Verify { .. }
+                | Effect::Log { .. }
+                | Effect::CancelSend { .. }
+                | Effect::Connected(_)
+                | Effect::Disconnected(_)
+                | Effect::System(_) => {}
             }
         }
     }

@@ -44,4 +44,4 @@ pub use password::PasswordJob;
 pub use trusted::{
     Moment, TokenJob, Trusted, TrustedAccount, account_name, permissions_of_account,
 };
-pub use user_info::{ServerStamp, user_info_json};
+pub use user_info::user_info_json;

@@ -8,33 +8,8 @@ use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter};
 
 use super::Identity;
+use crate::broker::ServerStamp;
 use crate::broker::permissions::{PermissionRules, ResponseRule, SubjectRules};
-
-/// How a server introduces itself in replies of the system services.
-///
-/// nats-server adds `feature_flags`, which speak of its own JetStream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ServerStamp {
-    /// The server's name; its id if it was given none.
-    pub name: String,
-    /// The host it listens on.
-    pub host: String,
-    /// Its public nkey.
-    pub id: String,
-    /// The name of its cluster.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub cluster: String,
-    /// The version it claims.
-    pub ver: String,
-    /// Whether JetStream is enabled.
-    pub jetstream: bool,
-    /// Capabilities, for other servers.
-    pub flags: u64,
-    /// A number that each system message of this server raises.
-    pub seq: u64,
-    /// When the reply was made, RFC 3339 in UTC with nanoseconds.
-    pub time: String,
-}
 
 /// The reply to a connection of this identity.
 pub fn user_info_json(server: &ServerStamp, identity: &Identity) -> String {
@@ -167,7 +142,10 @@ mod tests {
             host: "127.0.0.1".into(),
             id: "NA".into(),
             cluster: String::new(),
+            domain: String::new(),
             ver: "2.15.1".into(),
+            tags: Vec::new(),
+            metadata: std::collections::BTreeMap::new(),
             jetstream: false,
             flags: 0,
             seq: 9,

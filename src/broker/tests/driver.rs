@@ -236,7 +236,11 @@ impl World {
                         socket.reason = Some(snapshot.reason);
                     }
                 }
-                Effect::Log { .. } | Effect::CancelSend { .. } => {}
+                Effect::Log { .. }
+                | Effect::CancelSend { .. }
+                | Effect::Connected(_)
+                | Effect::Disconnected(_)
+                | Effect::System(_) => {}
             }
         }
         moved

@@ -32,6 +32,11 @@ const WINDOW_MIN: usize = 1024;
 const WINDOW_MAX: usize = 32 * 1024 * 1024;
 /// Nanoseconds without an acknowledgement after which a snapshot is given up.
 const STALLED_NS: u64 = 5_000_000_000;
+/// Nanoseconds that a requester may take to subscribe after it was answered; tools do that late.
+/// Their subscription for all answers matches too, but what comes by it is lost on them.
+const INTEREST_NS: u64 = 2_000_000_000;
+/// How often it is looked whether it did.
+const INTEREST_POLL_NS: u64 = 2_000_000;
 /// Bytes of messages in one file of the archive.
 const FILE: usize = 256 * 1024;
 
@@ -65,6 +70,8 @@ struct Snapshot {
     unacknowledged: usize,
     /// When something was sent or acknowledged, in nanoseconds of the monotonic clock.
     last_ns: u64,
+    /// Nobody listened yet: until when that is waited for, and when it is looked at next.
+    awaited: Option<(u64, u64)>,
     start: Time,
     request: OwnedRequest,
 }
@@ -92,8 +99,11 @@ struct Shown<'a> {
 
 impl Snapshots {
     pub fn next_deadline(&self) -> Option<u64> {
-        let ends = self.running.iter().map(|one| one.last_ns + STALLED_NS);
-        ends.min()
+        let due = |one: &Snapshot| match one.awaited {
+            Some((_, look_at)) => look_at,
+            None => one.last_ns + STALLED_NS,
+        };
+        self.running.iter().map(due).min()
     }
 
     pub fn has_backlog(&self) -> bool {
@@ -219,6 +229,7 @@ impl Entry {
             chunks: 0,
             unacknowledged: 0,
             last_ns: now.mono_ns,
+            awaited: Some((now.mono_ns + INTEREST_NS, now.mono_ns)),
             start: Time::from_unix_ns(now.unix_ns),
             request: request.clone(),
         });
@@ -271,6 +282,17 @@ impl Entry {
 
     /// Sends of one snapshot; gives the status when it is over.
     fn proceed_snapshot(&mut self, parts: &mut Parts<'_>, at: usize) -> Option<&'static [u8]> {
+        let one = &mut self.snapshots.running[at];
+        if let Some((until, look_at)) = &mut one.awaited {
+            let now = parts.bus.now().mono_ns;
+            if parts.bus.is_subscribed(self.account, &one.deliver) || now >= *until {
+                one.awaited = None;
+                one.last_ns = now;
+            } else {
+                *look_at = now + INTEREST_POLL_NS;
+                return None;
+            }
+        }
         loop {
             let one = &mut self.snapshots.running[at];
             if one.unacknowledged >= one.window {

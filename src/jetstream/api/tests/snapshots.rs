@@ -48,6 +48,30 @@ fn filled(cluster: &mut Cluster) {
 }
 
 #[test]
+fn a_requester_may_subscribe_after_it_was_answered() {
+    const MILLISECOND: u64 = 1_000_000;
+    on_cores(|cluster| {
+        filled(cluster);
+        let body = r#"{"deliver_subject":"snap"}"#;
+        cluster.api("STREAM.SNAPSHOT.S", body);
+        cluster.wait(1_500 * MILLISECOND);
+        cluster.subscribe("snap");
+        cluster.wait(10 * MILLISECOND);
+        let received = cluster.received();
+        assert!(received.len() > 1);
+        let last = received.last().expect("an end");
+        assert_eq!(last.header, b"NATS/1.0 204\r\n\r\n");
+        // Nobody came.
+        let late = r#"{"deliver_subject":"late"}"#;
+        cluster.api("STREAM.SNAPSHOT.S", late);
+        cluster.wait(2_500 * MILLISECOND);
+        cluster.subscribe("late");
+        cluster.wait(10 * MILLISECOND);
+        assert!(cluster.received().is_empty());
+    });
+}
+
+#[test]
 fn a_stream_comes_back_from_its_snapshot() {
     on_cores(|cluster| {
         filled(cluster);
