@@ -215,3 +215,73 @@ fn operators_exclude_users_of_the_configuration() {
         assert!(output.contains(text), "{output}");
     }
 }
+
+#[test]
+fn accounts_come_from_an_http_server_when_they_are_needed() {
+    use std::io::{Read as _, Write as _};
+
+    let tree = Tree::new();
+    let none = json!({});
+    let accounts: std::collections::HashMap<String, String> = [&tree.system, &tree.account]
+        .map(|account| {
+            (
+                account.public_key(),
+                tree.account_token(account, &none, &none),
+            )
+        })
+        .into();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut request = Vec::new();
+            let mut buffer = [0; 1024];
+            while !request.ends_with(b"\r\n\r\n") {
+                match stream.read(&mut buffer) {
+                    Ok(0) | Err(_) => break,
+                    Ok(read) => request.extend_from_slice(&buffer[..read]),
+                }
+            }
+            let request = String::from_utf8_lossy(&request).into_owned();
+            let path = request.split(' ').nth(1).unwrap_or_default();
+            let name = path.trim_start_matches("/jwt/");
+            let answer = match accounts.get(name) {
+                Some(token) => format!("HTTP/1.0 200 OK\r\n\r\n{token}"),
+                None if name.is_empty() => "HTTP/1.0 200 OK\r\n\r\n".to_owned(),
+                None => "HTTP/1.0 404 Not Found\r\n\r\n".to_owned(),
+            };
+            // A server that is gone needs no answer.
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let operator = token(
+        "operator",
+        &tree.operator.public_key(),
+        &tree.operator,
+        &none,
+        &none,
+    );
+    let config = format!(
+        "operator: {operator}\nsystem_account: {}\nresolver: URL(http://{address}/jwt/)\n",
+        tree.system.public_key()
+    );
+    let server = Server::builder()
+        .config(&config)
+        .cores(2)
+        .args(["-D"])
+        .start();
+    let user = tree.user_token(&none, &none);
+    let mut first = accepted(&server, &tree, &user);
+    let mut second = accepted(&server, &tree, &user);
+    first.send("SUB foo 1\r\n");
+    first.flush();
+    second.publish("foo", "hello");
+    assert_eq!(first.msg().payload, b"hello");
+    let stranger = KeyPair::new_account();
+    let by_stranger = token("user", &tree.user.public_key(), &stranger, &none, &none);
+    refused(&server, &tree, &by_stranger, "Account fetch failed");
+    // Nobody else was disturbed.
+    second.publish("foo", "again");
+    assert_eq!(first.msg().payload, b"again");
+}

@@ -269,8 +269,6 @@ fn what_is_not_built_is_refused_by_name() {
         "mqtt { port: 1 }",
         "websocket { port: 1 }",
         "tls {}",
-        "operator: x",
-        "resolver: MEMORY",
         "https: 8443",
         "proxy_protocol: true",
         "ocsp: true",
@@ -291,6 +289,49 @@ fn what_is_not_built_is_refused_by_name() {
     assert_eq!(
         error("authorization { auth_callout { issuer: x } }"),
         "c.conf:1:16: \"auth_callout\" is not built yet in ringwire"
+    );
+}
+
+#[test]
+fn options_of_operator_mode_are_checked() {
+    for (text, message) in [
+        (
+            "operator: x",
+            "c.conf:1:0: error parsing operator JWT: open x: no such file or directory",
+        ),
+        (
+            "trusted_keys: ABC",
+            "c.conf:1:0: trust key \"ABC\" required to be a valid public operator nkey",
+        ),
+        (
+            "resolver_preload { A: x }",
+            "c.conf:1:19: invalid account JWT",
+        ),
+        (
+            "resolver: FOO",
+            "c.conf:1:0: error parsing account resolver, should be MEM or  URL(\"url\") or a map \
+             containing dir and type state=[FULL|CACHE])",
+        ),
+        (
+            "resolver: { type: full, dir: x }",
+            "c.conf:1:0: \"resolver: type full\" is not built yet in ringwire",
+        ),
+        (
+            "resolver: URL(https://a/)",
+            "c.conf:1:0: \"resolver: URL other than http\" is not built yet in ringwire",
+        ),
+        ("default_sentinel: x", "default sentinel JWT not valid"),
+        (
+            "resolver_pinned_accounts: x",
+            "pinned account key \"x\" is not a valid public account nkey",
+        ),
+    ] {
+        assert_eq!(error(text), message, "{text}");
+    }
+    let url = options("resolver: URL(http://a:1/x)").trust;
+    assert_eq!(
+        url.resolver,
+        Some(Resolver::Url("http://a:1/x/".to_owned()))
     );
 }
 
