@@ -70,8 +70,7 @@ pub enum Window {
 
 /// Whether it is one of the times of the day in `location`, or in `local` if that is empty.
 ///
-/// A range that ends before it starts ends the next day; as in nats-server, the part of it after
-/// midnight counts only for who connected before.
+/// A range that ends before it starts ends the next day.
 pub fn allowed_time(
     ranges: &[TimeRange],
     location: &str,
@@ -99,17 +98,24 @@ pub fn allowed_time(
         let (Some(start), Some(end)) = (time_of_day(&range.start), time_of_day(&range.end)) else {
             return Window::Closed;
         };
-        let last = if start > end {
-            today.checked_add(1.day()).ok()
+        let days = if start > end {
+            [
+                (Some(today), today.checked_add(1.day()).ok()),
+                (today.checked_sub(1.day()).ok(), Some(today)),
+            ]
         } else {
-            Some(today)
+            [(Some(today), Some(today)); 2]
         };
-        let bounds = last.and_then(|last| Some((instant(today, start)?, instant(last, end)?)));
-        if let Some((start, end)) = bounds
-            && start < now
-            && now < end
-        {
-            return Window::Until(i64::try_from(end.as_nanosecond()).unwrap_or(i64::MAX));
+        for (first, last) in days {
+            let (Some(first), Some(last)) = (first, last) else {
+                continue;
+            };
+            if let (Some(start), Some(end)) = (instant(first, start), instant(last, end))
+                && start < now
+                && now < end
+            {
+                return Window::Until(i64::try_from(end.as_nanosecond()).unwrap_or(i64::MAX));
+            }
         }
     }
     Window::Closed
@@ -156,7 +162,9 @@ mod tests {
         assert_eq!(at(&lunch, "nowhere"), Window::Closed);
         let late = [range("11:00:00", "03:00:00")];
         assert_eq!(at(&late, ""), Window::Until(noon + 15 * 3_600_000_000_000));
-        assert_eq!(at(&[range("20:00:00", "13:00:00")], ""), Window::Closed);
+        let night = [range("20:00:00", "13:00:00")];
+        assert_eq!(at(&night, ""), Window::Until(noon + 3_600_000_000_000));
+        assert_eq!(at(&[range("20:00:00", "11:00:00")], ""), Window::Closed);
         assert_eq!(at(&[range("11:0", "13:00:00")], ""), Window::Closed);
     }
 

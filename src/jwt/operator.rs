@@ -36,17 +36,14 @@ impl ClaimsData for OperatorData {
 /// Why an account's claims are not trusted. The texts are nats-server's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrustError {
-    /// Malformed, of another account, or by somebody who is not trusted.
+    /// Malformed, of another account, by somebody who is not trusted, or not of this time.
     Validation,
-    /// Not any more.
-    Expired,
 }
 
 impl fmt::Display for TrustError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Validation => "account validation failed",
-            Self::Expired => "account expired",
         })
     }
 }
@@ -115,11 +112,10 @@ impl Trust {
         if claims.subject != name || !self.keys.contains(&claims.issuer) {
             return Err(TrustError::Validation);
         }
-        match claims.time_issue(now) {
-            Some(_) if claims.expires > 0 && now > claims.expires => Err(TrustError::Expired),
-            Some(_) => Err(TrustError::Validation),
-            None if claims.issues().is_empty() => Ok(claims),
-            None => Err(TrustError::Validation),
+        if claims.time_issue(now).is_none() && claims.issues().is_empty() {
+            Ok(claims)
+        } else {
+            Err(TrustError::Validation)
         }
     }
 }

@@ -36,7 +36,7 @@ fn an_operator_vouches_for_an_account_and_that_for_a_user() {
     merge(&mut late, json!({"exp": NOW - 1}));
     assert_eq!(
         trust.account(&name, &sign(&late, &operator), NOW),
-        Err(TrustError::Expired)
+        Err(TrustError::Validation)
     );
 
     let limits = json!({"pub": {"allow": ["a"]}, "subs": 3, "src": ["10.0.0.0/8"]});

@@ -333,7 +333,10 @@ impl TokenJob {
                 issued_at: user.issued_at,
                 expires,
                 max_subscriptions: u64::try_from(limits.subs).ok(),
-                max_payload: u64::try_from(limits.payload).ok(),
+                max_payload: [limits.payload, account.claims.data.limits.payload]
+                    .into_iter()
+                    .filter_map(|limit| u64::try_from(limit).ok())
+                    .min(),
             })),
         })
     }
