@@ -11,6 +11,7 @@ use super::subscriptions::{NO_QUEUE, SubId};
 use super::timers::nanos;
 use crate::protocol::info::tolerated_from_client;
 use crate::protocol::render::{self, PermissionsViolation};
+use crate::protocol::websocket::Cookies;
 use crate::protocol::{
     Command, ConnectError, ConnectOptions, ErrorText, ParseError, ParseLimits, Verb, Violation,
 };
@@ -30,6 +31,20 @@ fn forget_secrets(options: &mut ConnectOptions) {
     }
 }
 
+/// Each cookie stands for a field that CONNECT leaves out.
+fn fill_from_cookies(options: &mut ConnectOptions, cookies: &Cookies) {
+    for (field, cookie) in [
+        (&mut options.jwt, &cookies.jwt),
+        (&mut options.user, &cookies.user),
+        (&mut options.pass, &cookies.pass),
+        (&mut options.auth_token, &cookies.token),
+    ] {
+        if field.is_empty() && !cookie.is_empty() {
+            *field = cookie.as_str().into();
+        }
+    }
+}
+
 /// Whether a CONNECT said who the client is.
 fn names_credentials(options: &ConnectOptions) -> bool {
     [
@@ -45,6 +60,10 @@ fn names_credentials(options: &ConnectOptions) -> bool {
 /// Bytes received from a paused connection before its socket is no longer read. What is under
 /// way when reading stops may come on top.
 const STASH_BYTES_MAX: usize = 64 * 1024;
+
+/// The same while its password is being checked, for who knows who it is: it is closed then. A plain
+/// connection does not come near, but one that inflates can make megabytes of what was read at once.
+const UNVERIFIED_BYTES_MAX: usize = 1024 * 1024;
 
 /// Queue group names that clients may not use.
 const RESERVED_QUEUE: &[u8] = b"_sys_";
@@ -63,8 +82,12 @@ impl Core {
         conn.last_activity_unix_ns = now.unix_ns;
         if conn.paused != 0 {
             conn.stash.extend_from_slice(data);
-            if conn.stash.len() > STASH_BYTES_MAX {
+            let (stashed, phase) = (conn.stash.len(), conn.phase);
+            if stashed > STASH_BYTES_MAX {
                 self.halt(slot);
+            }
+            if phase == Phase::Verifying && stashed > UNVERIFIED_BYTES_MAX {
+                self.refuse_credentials(slot);
             }
             return;
         }
@@ -292,6 +315,10 @@ impl Core {
             self.refuse_connect(slot, &error);
             return;
         }
+        let kind = conn.kind;
+        if let Some(upgrade) = &conn.upgrade {
+            fill_from_cookies(&mut options, &upgrade.cookies);
+        }
         let again = std::mem::replace(&mut conn.connected, true);
         // The credentials stay as well. They were good, and a reload would have looked.
         let known = if again && !names_credentials(&options) {
@@ -317,7 +344,7 @@ impl Core {
         };
         let decision = match known {
             Some(identity) if !credentials.legacy_account => Decision::Accept(identity),
-            _ => self.settings.auth.check(&credentials),
+            _ => self.settings.auth_of(kind).check(&credentials),
         };
         let who = if options.user.is_empty() {
             "authentication error".to_owned()
@@ -331,7 +358,7 @@ impl Core {
         match decision {
             Decision::Accept(identity) => self.accept_identity(slot, identity),
             Decision::Verify(job) => {
-                let by = self.now.mono_ns + nanos(self.settings.auth.timeout());
+                let by = self.now.mono_ns + nanos(self.settings.auth_of(kind).timeout());
                 let Some(conn) = self.conn_mut(slot) else {
                     return;
                 };
@@ -400,7 +427,10 @@ impl Core {
             return;
         };
         let header_support = self.settings.identity.headers;
-        let first_ping = self.now.mono_ns + self.first_ping_delay();
+        let Some(kind) = self.conn(slot).map(|conn| conn.kind) else {
+            return;
+        };
+        let first_ping = self.now.mono_ns + self.first_ping_delay(kind);
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
@@ -435,7 +465,11 @@ impl Core {
 
     /// Without CONNECT, the configured `no_auth_user` is who it is.
     fn use_no_auth_user(&mut self, slot: u32) -> bool {
-        let Decision::Accept(identity) = self.settings.auth.check_without_connect() else {
+        let Some(kind) = self.conn(slot).map(|conn| conn.kind) else {
+            return false;
+        };
+        let auth = self.settings.auth_of(kind);
+        let Decision::Accept(identity) = auth.check_without_connect() else {
             return false;
         };
         let Some(account) = self.settings.accounts.id(&identity.account) else {

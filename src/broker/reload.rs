@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::auth::AuthConfig;
 use super::close::CloseReason;
 use super::connection::Phase;
 use super::core::Core;
@@ -20,9 +19,9 @@ impl Core {
     pub fn reload(&mut self, settings: Arc<Settings>) {
         let info_changed = settings.identity != self.settings.identity
             || settings.max_payload != self.settings.max_payload;
-        let before = Arc::clone(&self.settings.auth);
-        let accounts_changed = !Arc::ptr_eq(&settings.accounts, &self.settings.accounts);
-        let auth_changed = !Arc::ptr_eq(&settings.auth, &before) || accounts_changed;
+        let before = Arc::clone(&self.settings);
+        let accounts_changed = !Arc::ptr_eq(&settings.accounts, &before.accounts);
+        let auth_changed = !Arc::ptr_eq(&settings.auth, &before.auth) || accounts_changed;
         self.settings = settings;
         if accounts_changed {
             self.accounts_changed();
@@ -58,11 +57,12 @@ impl Core {
 
     /// After a reload of the users: who is no longer among them, or has another
     /// password now, is closed; the others get their new permissions.
-    fn recheck_identity(&mut self, slot: u32, before: &AuthConfig) {
-        let auth = Arc::clone(&self.settings.auth);
+    fn recheck_identity(&mut self, slot: u32, before: &Settings) {
+        let settings = Arc::clone(&self.settings);
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
+        let kind = conn.kind;
         let verifying = conn.phase == Phase::Verifying;
         let user = match (conn.phase, &conn.options) {
             (Phase::Opening | Phase::Unauthenticated | Phase::Closing, _) => return,
@@ -71,9 +71,11 @@ impl Core {
         };
         let account = conn.account;
         let user = user.to_owned();
-        let accounts = &self.settings.accounts;
+        let accounts = &settings.accounts;
         // An account that ended takes its connections along, and nobody moves to another.
-        let stays = auth.still_accepts(before, &user).filter(|identity| {
+        let auth = settings.auth_of(kind);
+        let accepted = auth.still_accepts(before.auth_of(kind), &user);
+        let stays = accepted.filter(|identity| {
             let id = accounts.id(&identity.account);
             id.is_some() && (verifying || id == Some(account))
         });
@@ -156,7 +158,7 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    use super::super::auth::{AuthRules, UserRule};
+    use super::super::auth::{AuthConfig, AuthRules, UserRule};
     use super::super::permissions::{PermissionRules, SubjectRules};
     use super::super::testing::{Bench, settings};
     use super::*;

@@ -39,6 +39,7 @@ mod text;
 mod unbuilt;
 mod validate;
 mod value;
+mod websocket;
 
 pub use authorization::{
     AuthorizationConfig, PermissionsConfig, ResponseRule, SubjectRules, UserConfig, is_bcrypt,
@@ -58,3 +59,4 @@ pub use startup::{ConfigError, Configuration, load, test_config};
 pub use text::{duration_text, quoted};
 pub use validate::{Caution, ValidationError, validate};
 pub use value::Position;
+pub use websocket::WebSocketOptions;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::authorization::AuthorizationConfig;
 use super::defaults;
 use super::jetstream::JetStreamOptions;
+use super::websocket::WebSocketOptions;
 use crate::broker::accounts::{AccountRules, GLOBAL_ACCOUNT_NAME, MappingRule};
 
 /// What happens to a client whose socket takes no bytes for the write deadline.
@@ -215,6 +216,7 @@ pub struct Options {
     /// Empty: the default one.
     pub system_account: String,
     pub jetstream: JetStreamOptions,
+    pub websocket: WebSocketOptions,
 
     pub placement: Placement,
     pub spin: Spin,
@@ -263,6 +265,7 @@ impl Default for Options {
             global_mappings: Vec::new(),
             system_account: String::new(),
             jetstream: JetStreamOptions::default(),
+            websocket: WebSocketOptions::default(),
             placement: Placement::All,
             spin: Spin::default(),
             host_options: HostOptions::default(),
@@ -305,6 +308,7 @@ impl Options {
         if self.http_host.is_empty() {
             self.http_host = self.host.clone();
         }
+        self.websocket.fill_defaults();
         number(&mut self.port, defaults::PORT);
         number(&mut self.max_connections, defaults::MAX_CONNECTIONS);
         number(&mut self.max_control_line, defaults::MAX_CONTROL_LINE);

@@ -8,7 +8,7 @@ use super::parser::{Source, parse_file};
 use super::text::{duration_text, parse_duration, quoted};
 use super::unbuilt;
 use super::value::{Kind, Map, Value};
-use super::{accounts, defaults, extensions, jetstream, read, read_authorization};
+use super::{accounts, defaults, extensions, jetstream, read, read_authorization, websocket};
 
 /// The options of a file over the defaults, and what it was warned about.
 #[derive(Debug)]
@@ -57,6 +57,7 @@ fn read_map(map: &Map, options: &mut Options, report: &mut Report) {
             || identity(&name, value, options, report)
             || switches(&name, value, options, report)
             || jetstream::top_level(&name, value, options, report)
+            || websocket::top_level(&name, value, options, report)
             || accounts::top_level(&name, value, options, report)
             || unbuilt::top_level(&name, value, report);
         if !known && !value.used_as_variable.get() {
