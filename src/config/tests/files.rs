@@ -264,7 +264,7 @@ fn values_are_refused_with_the_texts_of_nats_server() {
 fn a_part_that_is_not_built_is_refused_by_name() {
     assert_eq!(
         error("websocket { tls {} }"),
-        "c.conf:1:13: \"websocket tls\" is not built yet in ringwire"
+        "c.conf:1:12: \"websocket tls\" is not built yet in ringwire"
     );
 }
 
