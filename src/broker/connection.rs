@@ -7,7 +7,8 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::auth::Identity;
-use super::opening::{Kind, OpeningState};
+use super::close::CloseReason;
+use super::opening::{Kind, OpeningState, UpgradeFacts};
 use super::output::OutQueue;
 use super::permissions::{ConnectionPermissions, ResponseLimits};
 use super::route::RouteRef;
@@ -87,6 +88,10 @@ pub struct Connection {
     pub phase: Phase,
     /// In [`Phase::Opening`] alone.
     pub opening: Option<Box<OpeningState>>,
+    /// What the WebSocket upgrade said, as far as it matters later.
+    pub upgrade: Option<Box<UpgradeFacts>>,
+    /// Why it is closing.
+    pub close_reason: Option<CloseReason>,
     /// Bits of [`pause`].
     pub paused: u8,
     /// The runtime was told not to read its socket.
@@ -183,6 +188,8 @@ impl Connection {
             account: 0,
             phase: Phase::Open,
             opening: None,
+            upgrade: None,
+            close_reason: None,
             paused: 0,
             halted: false,
             verbose: true,
@@ -225,6 +232,11 @@ impl Connection {
             stall: Stall::default(),
             route_hint: RouteRef::default(),
         }
+    }
+
+    /// Whether it is no client yet: its WebSocket upgrade has not come.
+    pub fn is_before_upgrade(&self) -> bool {
+        self.kind == Kind::WebSocket && self.opening.is_some()
     }
 
     /// Bytes of output that wait, those behind the flush barrier included.

@@ -11,6 +11,7 @@ use super::subscriptions::{NO_QUEUE, SubId};
 use super::timers::nanos;
 use crate::protocol::info::tolerated_from_client;
 use crate::protocol::render::{self, PermissionsViolation};
+use crate::protocol::websocket::Cookies;
 use crate::protocol::{
     Command, ConnectError, ConnectOptions, ErrorText, ParseError, ParseLimits, Verb, Violation,
 };
@@ -27,6 +28,20 @@ fn forget_secrets(options: &mut ConnectOptions) {
         &mut options.sig,
     ] {
         *secret = Box::default();
+    }
+}
+
+/// Each cookie stands for a field that CONNECT leaves out.
+fn fill_from_cookies(options: &mut ConnectOptions, cookies: &Cookies) {
+    for (field, cookie) in [
+        (&mut options.jwt, &cookies.jwt),
+        (&mut options.user, &cookies.user),
+        (&mut options.pass, &cookies.pass),
+        (&mut options.auth_token, &cookies.token),
+    ] {
+        if field.is_empty() && !cookie.is_empty() {
+            *field = cookie.as_str().into();
+        }
     }
 }
 
@@ -47,6 +62,10 @@ fn names_credentials(options: &ConnectOptions) -> bool {
 /// way when reading stops may come on top.
 const STASH_BYTES_MAX: usize = 64 * 1024;
 
+/// The same while its password is being checked, for who knows who it is: it is closed then. A plain
+/// connection does not come near, but one that inflates can make megabytes of what was read at once.
+const UNVERIFIED_BYTES_MAX: usize = 1024 * 1024;
+
 /// Queue group names that clients may not use.
 const RESERVED_QUEUE: &[u8] = b"_sys_";
 
@@ -64,8 +83,12 @@ impl Core {
         conn.last_activity_unix_ns = now.unix_ns;
         if conn.paused != 0 {
             conn.stash.extend_from_slice(data);
-            if conn.stash.len() > STASH_BYTES_MAX {
+            let (stashed, phase) = (conn.stash.len(), conn.phase);
+            if stashed > STASH_BYTES_MAX {
                 self.halt(slot);
+            }
+            if phase == Phase::Verifying && stashed > UNVERIFIED_BYTES_MAX {
+                self.refuse_credentials(slot);
             }
             return;
         }
@@ -286,7 +309,6 @@ impl Core {
         };
         let nonce = conn.nonce.clone().unwrap_or_default();
         let peer = conn.peer.ip();
-        let connection = conn.kind.into();
         // A second CONNECT replaces the options; what it leaves out stays.
         let mut options = conn.options.take().unwrap_or_default();
         // Of the credentials, these are all that is left.
@@ -297,6 +319,10 @@ impl Core {
         if let Err(error) = options.apply(json) {
             self.refuse_connect(slot, &error);
             return;
+        }
+        let kind = conn.kind;
+        if let Some(upgrade) = &conn.upgrade {
+            fill_from_cookies(&mut options, &upgrade.cookies);
         }
         let again = std::mem::replace(&mut conn.connected, true);
         // The credentials stay as well. They were good, and a reload would have looked.
@@ -323,12 +349,12 @@ impl Core {
             jwt: &options.jwt,
             peer: Some(peer),
             nonce: &nonce,
-            connection,
+            connection: kind.into(),
             legacy_account: !options.account.is_empty() || options.new_account,
         };
         let decision = match known {
             Some(identity) if !credentials.legacy_account => Decision::Accept(identity),
-            _ => self.settings.auth.check(&credentials),
+            _ => self.settings.auth_of(kind).check(&credentials),
         };
         forget_secrets(&mut options);
         if let Some(conn) = self.conn_mut(slot) {
@@ -337,7 +363,7 @@ impl Core {
         match decision {
             Decision::Accept(identity) => self.accept_identity(slot, identity),
             Decision::Verify(job) => {
-                let by = self.now.mono_ns + nanos(self.settings.auth.timeout());
+                let by = self.now.mono_ns + nanos(self.settings.auth_of(kind).timeout());
                 let Some(conn) = self.conn_mut(slot) else {
                     return;
                 };
@@ -405,11 +431,12 @@ impl Core {
         if conn.cid != cid || conn.phase != Phase::Verifying {
             return;
         }
+        let kind = conn.kind;
         match result {
             Ok(identity) => {
                 // A reload may have changed what the user is allowed meanwhile.
                 let identity = conn.identity.take().unwrap_or(identity);
-                let auth = &self.settings.auth;
+                let auth = self.settings.auth_of(kind);
                 if identity.token.is_some()
                     && !matches!(auth.still_trusts(auth, &identity), Standing::Stays(_))
                 {
@@ -431,7 +458,10 @@ impl Core {
             return;
         };
         let header_support = self.settings.identity.headers;
-        let first_ping = self.now.mono_ns + self.first_ping_delay();
+        let Some(kind) = self.conn(slot).map(|conn| conn.kind) else {
+            return;
+        };
+        let first_ping = self.now.mono_ns + self.first_ping_delay(kind);
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
@@ -488,12 +518,11 @@ impl Core {
 
     /// Without CONNECT, the configured `no_auth_user` is who it is.
     fn use_no_auth_user(&mut self, slot: u32) -> bool {
-        let Some(conn) = self.conn(slot) else {
+        let Some(kind) = self.conn(slot).map(|conn| conn.kind) else {
             return false;
         };
-        let connection = conn.kind.into();
-        let Decision::Accept(identity) = self.settings.auth.check_without_connect(connection)
-        else {
+        let auth = self.settings.auth_of(kind);
+        let Decision::Accept(identity) = auth.check_without_connect(kind.into()) else {
             return false;
         };
         let Some(account) = self.settings.accounts.id(&identity.account) else {

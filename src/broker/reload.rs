@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::auth::{AuthConfig, Standing, UserKind};
+use super::auth::{Standing, UserKind};
 use super::close::CloseReason;
 use super::connection::Phase;
 use super::core::Core;
@@ -20,9 +20,9 @@ impl Core {
     pub fn reload(&mut self, settings: Arc<Settings>) {
         let info_changed = settings.identity != self.settings.identity
             || settings.max_payload != self.settings.max_payload;
-        let before = Arc::clone(&self.settings.auth);
-        let accounts_changed = !Arc::ptr_eq(&settings.accounts, &self.settings.accounts);
-        let auth_changed = !Arc::ptr_eq(&settings.auth, &before) || accounts_changed;
+        let before = Arc::clone(&self.settings);
+        let accounts_changed = !Arc::ptr_eq(&settings.accounts, &before.accounts);
+        let auth_changed = !Arc::ptr_eq(&settings.auth, &before.auth) || accounts_changed;
         self.settings = settings;
         if accounts_changed {
             self.accounts_changed();
@@ -58,11 +58,12 @@ impl Core {
 
     /// After a reload of the users: who is no longer among them, or has another
     /// password now, is closed; the others get their new permissions.
-    fn recheck_identity(&mut self, slot: u32, before: &AuthConfig) {
-        let auth = Arc::clone(&self.settings.auth);
+    fn recheck_identity(&mut self, slot: u32, before: &Settings) {
+        let settings = Arc::clone(&self.settings);
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
+        let (auth, before) = (settings.auth_of(conn.kind), before.auth_of(conn.kind));
         let verifying = conn.phase == Phase::Verifying;
         let (user, kind) = match (conn.phase, &conn.options, &conn.identity) {
             (Phase::Opening | Phase::Unauthenticated | Phase::Closing, _, _) => return,
@@ -80,7 +81,7 @@ impl Core {
         };
         let account = conn.account;
         let user = user.to_owned();
-        let accounts = &self.settings.accounts;
+        let accounts = &settings.accounts;
         let standing = match standing {
             // An account that ended takes its connections along, and nobody moves to another.
             Standing::Stays(identity) => match accounts.id(&identity.account) {
@@ -179,7 +180,7 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    use super::super::auth::{AuthRules, UserRule};
+    use super::super::auth::{AuthConfig, AuthRules, UserRule};
     use super::super::permissions::{PermissionRules, SubjectRules};
     use super::super::testing::{Bench, settings};
     use super::*;

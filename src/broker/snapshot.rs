@@ -4,6 +4,7 @@ use super::close::CloseReason;
 use super::connection::{Connection, Phase};
 use super::core::Core;
 use super::effect::Effect;
+use super::opening::Kind;
 use super::subscriptions::SubId;
 use super::system::SYSTEM_ACCOUNT;
 use crate::monitor::connz::{Collector, MAX_LISTED_SUBSCRIPTIONS};
@@ -84,6 +85,7 @@ impl Core {
             ip: conn.peer.ip().to_canonical().to_string(),
             port: conn.peer.port(),
             core: self.id.index(),
+            websocket: conn.kind == Kind::WebSocket,
             reason: reason.to_owned(),
             name: text(options.map(|o| &o.name)),
             lang: text(options.map(|o| &o.lang)),
@@ -126,7 +128,9 @@ impl Core {
     }
 
     pub(super) fn live(&self) -> impl Iterator<Item = &Connection> {
-        self.slots().filter_map(|slot| self.conn(slot))
+        self.slots()
+            .filter_map(|slot| self.conn(slot))
+            .filter(|conn| !conn.is_before_upgrade())
     }
 
     /// Offers all open connections to a /connz collector.

@@ -13,6 +13,7 @@ use super::close::CloseReason;
 use super::connection::Phase;
 use super::core::Core;
 use super::effect::LogLevel;
+use super::opening::Kind;
 use crate::protocol::ErrorText;
 
 /// The first PING to a client comes this soon, to learn its round trip time.
@@ -55,8 +56,8 @@ impl Core {
 
     /// The first PING: within two seconds, plus up to a fifth so that clients
     /// that connected together are not pinged together.
-    pub(super) fn first_ping_delay(&mut self) -> u64 {
-        let delay = nanos(FIRST_PING.min(self.settings.ping_interval));
+    pub(super) fn first_ping_delay(&mut self, kind: Kind) -> u64 {
+        let delay = nanos(FIRST_PING.min(self.settings.ping_interval_of(kind)));
         delay + self.rng.below(delay / 5 + 1)
     }
 
@@ -148,7 +149,10 @@ impl Core {
 
     fn ping(&mut self, slot: u32) {
         let now = self.now.mono_ns;
-        let interval = nanos(self.settings.ping_interval);
+        let Some(kind) = self.conn(slot).map(|conn| conn.kind) else {
+            return;
+        };
+        let interval = nanos(self.settings.ping_interval_of(kind));
         let ping_max = self.settings.ping_max;
         let Some(conn) = self.conn_mut(slot) else {
             return;

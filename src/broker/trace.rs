@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::connection::Connection;
 use super::core::Core;
 use super::effect::{Effect, LogLevel};
+use super::opening::Kind;
 use super::publish::{Message, quoted};
 use super::subscriptions::SubId;
 use crate::protocol::{Command, Verb};
@@ -73,7 +74,13 @@ fn redacted(json: &[u8]) -> String {
 fn label(conn: &Connection, account: &str) -> String {
     use std::fmt::Write as _;
 
-    let mut label = format!("{} - cid:{}", conn.peer, conn.cid);
+    let mut label = match (conn.kind, &conn.upgrade) {
+        (Kind::Client, _) => format!("{} - cid:{}", conn.peer, conn.cid),
+        (Kind::WebSocket, Some(upgrade)) if !upgrade.forwarded_for.is_empty() => {
+            format!("{}/{} - wid:{}", upgrade.forwarded_for, conn.peer, conn.cid)
+        }
+        (Kind::WebSocket, _) => format!("{} - wid:{}", conn.peer, conn.cid),
+    };
     if let Some(options) = &conn.options {
         let parts: Vec<&str> = [&options.version, &options.lang, &options.name]
             .into_iter()

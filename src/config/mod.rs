@@ -40,6 +40,7 @@ mod trust;
 mod unbuilt;
 mod validate;
 mod value;
+mod websocket;
 
 pub use authorization::{
     AuthorizationConfig, PermissionsConfig, ResponseRule, SubjectRules, UserConfig, is_bcrypt,
@@ -60,3 +61,4 @@ pub use text::{duration_text, quoted};
 pub use trust::{Resolver, TrustOptions};
 pub use validate::{Caution, ValidationError, validate};
 pub use value::Position;
+pub use websocket::WebSocketOptions;

@@ -8,6 +8,7 @@ use super::authorization::AuthorizationConfig;
 use super::defaults;
 use super::jetstream::JetStreamOptions;
 use super::trust::TrustOptions;
+use super::websocket::WebSocketOptions;
 use crate::broker::accounts::{AccountRules, GLOBAL_ACCOUNT_NAME, MappingRule};
 
 /// What happens to a client whose socket takes no bytes for the write deadline.
@@ -217,6 +218,7 @@ pub struct Options {
     pub system_account: String,
     pub trust: TrustOptions,
     pub jetstream: JetStreamOptions,
+    pub websocket: WebSocketOptions,
 
     pub placement: Placement,
     pub spin: Spin,
@@ -266,6 +268,7 @@ impl Default for Options {
             system_account: String::new(),
             trust: TrustOptions::default(),
             jetstream: JetStreamOptions::default(),
+            websocket: WebSocketOptions::default(),
             placement: Placement::All,
             spin: Spin::default(),
             host_options: HostOptions::default(),
@@ -308,6 +311,7 @@ impl Options {
         if self.http_host.is_empty() {
             self.http_host = self.host.clone();
         }
+        self.websocket.fill_defaults();
         number(&mut self.port, defaults::PORT);
         number(&mut self.max_connections, defaults::MAX_CONNECTIONS);
         number(&mut self.max_control_line, defaults::MAX_CONTROL_LINE);

@@ -109,7 +109,7 @@ fn check_together(
 }
 
 /// Seconds as a number, or a duration string.
-fn timeout(value: &Value, report: &mut Report) -> Option<Duration> {
+pub(super) fn timeout(value: &Value, report: &mut Report) -> Option<Duration> {
     let seconds = match &value.kind {
         Kind::Integer(seconds) => *seconds as f64,
         Kind::Float(seconds) => *seconds,

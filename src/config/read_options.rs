@@ -9,7 +9,7 @@ use super::text::{duration_text, parse_duration, quoted};
 use super::trust;
 use super::unbuilt;
 use super::value::{Kind, Map, Value};
-use super::{accounts, defaults, extensions, jetstream, read, read_authorization};
+use super::{accounts, defaults, extensions, jetstream, read, read_authorization, websocket};
 
 /// The options of a file over the defaults, and what it was warned about.
 #[derive(Debug)]
@@ -64,6 +64,7 @@ fn read_map(map: &Map, options: &mut Options, report: &mut Report) {
             || identity(&name, value, options, report)
             || switches(&name, value, options, report)
             || jetstream::top_level(&name, value, options, report)
+            || websocket::top_level(&name, value, options, report)
             || accounts::top_level(&name, value, options, report)
             || trust::is_key(&name)
             || unbuilt::top_level(&name, value, report);

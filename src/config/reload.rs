@@ -370,6 +370,9 @@ fn refuse_fixed(old: &Options, new: &Options) -> Result<(), ReloadError> {
         &port(old.http_port, new.http_port),
     )?;
     plain("HTTPBasePath", &old.http_base_path, &new.http_base_path)?;
+    let mut new_websocket = new.websocket.clone();
+    new_websocket.port = port(old.websocket.port, new_websocket.port);
+    plain("Websocket", &old.websocket, &new_websocket)?;
     plain("MaxPending", &old.max_pending, &new.max_pending)?;
     plain("LogSizeLimit", &old.log.size_limit, &new.log.size_limit)?;
     plain("LogMaxFiles", &old.log.max_files, &new.log.max_files)?;

@@ -21,9 +21,7 @@ enum Asks {
 fn kind_of(name: &str) -> Option<Asks> {
     Some(match name {
         "tls" => Asks::Always,
-        "cluster" | "leafnodes" | "leaf" | "gateway" | "websocket" | "ws" | "mqtt" => {
-            Asks::UnlessEmpty
-        }
+        "cluster" | "leafnodes" | "leaf" | "gateway" | "mqtt" => Asks::UnlessEmpty,
         "proxies" | "default_js_domain" => Asks::UnlessEmpty,
         "resolver_tls" => Asks::UnlessEmpty,
         "ocsp" | "ocsp_cache" | "proxy_protocol" => Asks::UnlessEmpty,

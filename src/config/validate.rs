@@ -8,6 +8,7 @@ use super::defaults;
 use super::options::Options;
 use super::read::split_host_port;
 use super::text::{duration_text, quoted};
+use super::websocket;
 
 /// Options that do not go together. The texts are nats-server's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,16 @@ pub enum ValidationError {
         value: String,
         reason: String,
     },
+    /// Something in the `websocket` block.
+    WebSocket {
+        text: String,
+    },
+    WebSocketPort {
+        port: i64,
+    },
+    WebSocketAdvertise {
+        reason: String,
+    },
 }
 
 impl ValidationError {
@@ -52,6 +63,8 @@ impl ValidationError {
             ValidationError::ClientPort { .. }
                 | ValidationError::MonitorPort { .. }
                 | ValidationError::ClientAdvertise { .. }
+                | ValidationError::WebSocketPort { .. }
+                | ValidationError::WebSocketAdvertise { .. }
         )
     }
 }
@@ -109,6 +122,14 @@ impl fmt::Display for ValidationError {
                 "Can't start monitoring: can't listen to the monitor port: \
                  listen tcp: address {port}: invalid port"
             ),
+            ValidationError::WebSocket { text } => f.write_str(text),
+            ValidationError::WebSocketAdvertise { reason } => {
+                write!(f, "Unable to get websocket connect URLs: {reason}")
+            }
+            ValidationError::WebSocketPort { port } => write!(
+                f,
+                "Unable to listen for websocket connections: listen tcp: address {port}: invalid port"
+            ),
             ValidationError::ClientAdvertise { value, reason } => {
                 write!(
                     f,
@@ -159,6 +180,7 @@ pub fn validate(options: &Options) -> Result<Vec<Caution>, ValidationError> {
     check_trust(options)?;
     check_no_auth_user(options)?;
     check_system_account(options)?;
+    websocket::validate(options)?;
     check_ports(options)?;
     check_advertise(&options.client_advertise)?;
     Ok(cautions(options))
@@ -222,21 +244,30 @@ fn check_ports(options: &Options) -> Result<(), ValidationError> {
     Ok(())
 }
 
-/// `host` or `host:port`.
 fn check_advertise(value: &str) -> Result<(), ValidationError> {
-    let reason = match split_host_port(value) {
-        Some((_, port)) if port.trim().parse::<i64>().is_ok() => return Ok(()),
-        Some((_, port)) => format!("strconv.Atoi: parsing {}: invalid syntax", quoted(port)),
+    match advertise_problem(value) {
+        None => Ok(()),
+        Some(reason) => Err(ValidationError::ClientAdvertise {
+            value: value.to_owned(),
+            reason,
+        }),
+    }
+}
+
+/// What is wrong with an address that should be `host` or `host:port`.
+pub(super) fn advertise_problem(value: &str) -> Option<String> {
+    match split_host_port(value) {
+        Some((_, port)) if port.trim().parse::<i64>().is_ok() => None,
+        Some((_, port)) => Some(format!(
+            "strconv.Atoi: parsing {}: invalid syntax",
+            quoted(port)
+        )),
         None if !value.starts_with('[') && value.matches(':').count() > 1 => {
-            format!("address {value}: too many colons in address")
+            Some(format!("address {value}: too many colons in address"))
         }
         // No port: ours goes along.
-        None => return Ok(()),
-    };
-    Err(ValidationError::ClientAdvertise {
-        value: value.to_owned(),
-        reason,
-    })
+        None => None,
+    }
 }
 
 fn cautions(options: &Options) -> Vec<Caution> {

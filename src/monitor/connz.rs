@@ -473,7 +473,7 @@ impl<'a> Conn<'a> {
         Conn {
             cid: c.cid,
             kind: "Client",
-            r#type: "nats",
+            r#type: if conn.websocket { "websocket" } else { "nats" },
             ip: &conn.ip,
             port: conn.port,
             start: format::rfc3339(c.start),

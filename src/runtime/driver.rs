@@ -116,7 +116,7 @@ pub struct Driver {
     /// Microseconds; 0: not.
     busy_poll: u32,
     calls: Calls,
-    control: ControlSender,
+    pub(super) control: ControlSender,
     loads: Arc<Loads>,
     pub acceptor: Option<Acceptor>,
     pub persistence: Option<Box<Persistence>>,

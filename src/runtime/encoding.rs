@@ -3,6 +3,8 @@
 use super::buffer_ring::Chunk;
 use super::driver::Driver;
 use super::outgoing::{Encoded, Outgoing};
+use crate::broker::CloseReason;
+use crate::protocol::websocket::Deflater;
 use crate::transport::{Received, Transport};
 
 /// Buffers for encoded output that a core keeps for reuse.
@@ -18,6 +20,8 @@ pub struct Encodings {
     waiting: Vec<u32>,
     /// Empty.
     buffers: Vec<Vec<u8>>,
+    /// Of all WebSocket connections.
+    deflater: Deflater,
 }
 
 impl Encodings {
@@ -70,13 +74,26 @@ impl Driver {
         let Some(transport) = self.encodings.get(slot) else {
             return;
         };
-        transport.receive(&mut data, |received| match received {
+        let (peer_is_leaf, now) = (&mut false, core.unix_ns());
+        transport.receive(&mut data, now, |received| match received {
             Received::Data(bytes) => core.receive(slot, bytes),
             Received::Began => core.opening_began(slot),
             Received::Established => core.established(slot),
+            Received::Upgraded(facts) => core.upgraded(slot, facts),
+            Received::UpgradeRefused(error) => core.upgrade_refused(slot, &error),
+            Received::Leafnode => {
+                *peer_is_leaf = true;
+                core.transport_failed(slot, None);
+            }
             Received::Ended => core.receive_ended(slot, None),
+            Received::Failed(text) => core.transport_failed(slot, text.as_deref()),
         });
-        if transport.has_output() {
+        let waits = transport.has_output();
+        if *peer_is_leaf {
+            self.control
+                .error("Not configured to accept leaf node connections".to_owned());
+        }
+        if waits {
             self.encodings.note(slot);
         }
     }
@@ -90,9 +107,11 @@ impl Driver {
         }
         let batch = self.core.take_batch(slot);
         let mut bytes = self.encodings.buffers.pop().unwrap_or_default();
+        let mut deflater = std::mem::take(&mut self.encodings.deflater);
         if let Some(transport) = self.encodings.get(slot) {
-            transport.encode(batch.as_ref(), &mut bytes);
+            transport.encode(batch.as_ref(), &mut deflater, &mut bytes);
         }
+        self.encodings.deflater = deflater;
         if bytes.is_empty() {
             self.encodings.keep(bytes);
             // Nothing became of it, so nothing waits.
@@ -155,11 +174,12 @@ impl Driver {
         if !self.core.is_flushed(slot) {
             return false;
         }
+        let reason = self.core.close_reason(slot);
         let Some(transport) = self.encodings.get(slot) else {
             return true;
         };
         if !transport.is_closed() {
-            transport.close();
+            transport.close(reason.unwrap_or(CloseReason::ClientClosed));
         }
         if transport.has_output() {
             self.encodings.note(slot);

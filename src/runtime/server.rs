@@ -9,6 +9,7 @@ use super::credentials::{Check, CredentialChecker};
 use super::executor;
 use super::gather::Gatherer;
 use super::log::{Logger, Tag};
+use super::settings::Ports;
 use super::signals::Signal;
 use super::startup::{Prepared, prepare, reloadable};
 use super::system::SystemHandle;
@@ -40,8 +41,7 @@ struct Server {
     gatherer: Arc<Gatherer>,
     system: SystemHandle,
     credentials: CredentialChecker,
-    port: u16,
-    http_port: u16,
+    ports: Ports,
     cores_running: usize,
     lame_duck: Option<LameDuck>,
     failed: bool,
@@ -92,8 +92,7 @@ impl Server {
             gatherer: prepared.gatherer,
             system: prepared.system,
             credentials: prepared.credentials,
-            port: prepared.port,
-            http_port: prepared.http_port,
+            ports: prepared.ports,
             lame_duck: None,
             failed: false,
         }
@@ -286,7 +285,8 @@ impl Server {
         self.auth = auth;
         self.trusted = trusted;
         self.accounts = accounts;
-        (self.identity.host, self.identity.port) = identity::advertised(&options, self.port);
+        (self.identity.host, self.identity.port) =
+            identity::advertised(&options, self.ports.client);
         self.identity.tags.clone_from(&options.server_tags);
         self.identity.metadata.clone_from(&options.server_metadata);
         self.system.rename(self.identity.clone());
@@ -315,8 +315,7 @@ impl Server {
                 .line(Tag::Error, &format!("Failed to write pidfile: {error}"));
         }
         let now = Clock::new().now().unix_ns;
-        self.gatherer
-            .reload(reloadable(&options, self.port, self.http_port, now));
+        self.gatherer.reload(reloadable(&options, self.ports, now));
         for change in changes {
             self.log.line(Tag::Info, &change.to_string());
         }

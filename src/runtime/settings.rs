@@ -8,10 +8,12 @@ use crate::broker::auth::{
     AuthConfig, AuthError, AuthRules, ConnectionTypes, NkeyRule, NonceKey, Trusted, UserRule,
 };
 use crate::broker::permissions::{PermissionRules, ResponseRule, SubjectRules};
-use crate::broker::{ServerIdentity, Settings};
+use crate::broker::{ServerIdentity, Settings, WebSocketSettings};
 use crate::config::{self, AuthorizationConfig, Options, WriteTimeout};
-use crate::monitor::snapshot::OptionsSnapshot;
-use crate::transport::Transports;
+use crate::monitor::snapshot::{OptionsSnapshot, WebSocketSnapshot};
+use crate::protocol::websocket::origin::Origin;
+use crate::protocol::websocket::{Cookies, Rules};
+use crate::transport::{DEFAULT_HANDSHAKE_TIMEOUT, Transports, WebSockets};
 
 fn rules(rules: &config::SubjectRules) -> SubjectRules {
     SubjectRules {
@@ -127,6 +129,7 @@ pub fn core(
         write_deadline: options.write_deadline,
         write_timeout_retry: options.write_timeout == WriteTimeout::Retry,
         no_fast_producer_stall: options.no_fast_producer_stall,
+        websocket: websocket(options, identity, &auth),
         auth,
         accounts,
         trace: options.log.trace,
@@ -136,9 +139,101 @@ pub fn core(
     }
 }
 
+/// What is different for clients on the WebSocket port.
+fn websocket(
+    options: &Options,
+    identity: &ServerIdentity,
+    server_auth: &Arc<AuthConfig>,
+) -> WebSocketSettings {
+    let block = &options.websocket;
+    let interval = block.ping_interval;
+    let own = websocket_authorization(options).map(|own| {
+        // The server's rules compiled, and these are part of them or one user alone.
+        match server_auth.with_timeout(own.timeout) {
+            Some(trusted) => Arc::new(trusted),
+            None => auth(&own, None).map_or_else(|_| Arc::clone(server_auth), Arc::new),
+        }
+    });
+    WebSocketSettings {
+        host: block.host.clone(),
+        port: identity.websocket_port,
+        ping_interval: (!interval.is_zero()).then_some(interval),
+        auth: own,
+    }
+}
+
+/// The rules of the WebSocket port, if they are not the server's.
+fn websocket_authorization(options: &Options) -> Option<AuthorizationConfig> {
+    let block = &options.websocket;
+    let mut own = options.authorization.clone();
+    if !block.token.is_empty() || !block.user.is_empty() {
+        let timeout = own.timeout;
+        own = AuthorizationConfig {
+            timeout,
+            ..AuthorizationConfig::default()
+        };
+        if block.token.is_empty() {
+            own.user.clone_from(&block.user);
+            own.password.clone_from(&block.password);
+        } else {
+            own.token.clone_from(&block.token);
+        }
+    }
+    if !block.no_auth_user.is_empty() {
+        own.no_auth_user.clone_from(&block.no_auth_user);
+    }
+    if !block.auth_timeout.is_zero() {
+        own.timeout = block.auth_timeout;
+    }
+    (own != options.authorization).then_some(own)
+}
+
 /// What stands between sockets and cores.
-pub fn transports(_options: &Options) -> Transports {
-    Transports::default()
+pub fn transports(options: &Options) -> Transports {
+    let block = &options.websocket;
+    let websocket = block.is_on().then(|| WebSockets {
+        rules: Arc::new(Rules {
+            compression: block.compression,
+            same_origin: block.same_origin,
+            // Checked with the rest of the options.
+            allowed_origins: block
+                .allowed_origins
+                .iter()
+                .filter_map(|origin| Origin::parse(origin).ok())
+                .collect(),
+            headers: block.headers.clone(),
+            cookies: Cookies {
+                jwt: block.jwt_cookie.clone(),
+                user: block.user_cookie.clone(),
+                pass: block.pass_cookie.clone(),
+                token: block.token_cookie.clone(),
+            },
+        }),
+        handshake_timeout: if block.handshake_timeout.is_zero() {
+            DEFAULT_HANDSHAKE_TIMEOUT
+        } else {
+            block.handshake_timeout
+        },
+        inflated_max: usize::try_from(options.max_payload).ok(),
+    });
+    Transports { websocket }
+}
+
+fn shown_websocket(options: &Options, port: u16) -> WebSocketSnapshot {
+    let block = &options.websocket;
+    WebSocketSnapshot {
+        host: block.host.clone(),
+        port,
+        advertise: block.advertise.clone(),
+        no_auth_user: block.no_auth_user.clone(),
+        jwt_cookie: block.jwt_cookie.clone(),
+        handshake_timeout: u64::try_from(block.handshake_timeout.as_nanos()).unwrap_or(u64::MAX),
+        auth_timeout: block.auth_timeout.as_secs_f64(),
+        no_tls: block.no_tls,
+        same_origin: block.same_origin,
+        allowed_origins: block.allowed_origins.clone(),
+        compression: block.compression,
+    }
 }
 
 /// How long an idle core looks for work.
@@ -150,8 +245,21 @@ pub fn spin(spin: config::Spin) -> Spin {
     }
 }
 
+/// The ports really bound; 0: not in use.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ports {
+    pub client: u16,
+    pub http: u16,
+    pub websocket: u16,
+}
+
 /// What /varz shows.
-pub fn shown(options: &Options, port: u16, http_port: u16) -> OptionsSnapshot {
+pub fn shown(options: &Options, ports: Ports) -> OptionsSnapshot {
+    let Ports {
+        client: port,
+        http: http_port,
+        websocket: websocket_port,
+    } = ports;
     let number = |n: i64| u64::try_from(n).unwrap_or(0);
     let (host, port) = super::identity::advertised(options, port);
     OptionsSnapshot {
@@ -168,6 +276,7 @@ pub fn shown(options: &Options, port: u16, http_port: u16) -> OptionsSnapshot {
         http_base_path: options.http_base_path.clone(),
         https_port: 0,
         auth_timeout: options.authorization.timeout.as_secs_f64(),
+        websocket: shown_websocket(options, websocket_port),
         max_control_line: number(options.max_control_line),
         max_payload: number(options.max_payload),
         max_pending: number(options.max_pending),

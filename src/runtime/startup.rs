@@ -27,6 +27,7 @@ use super::parker::Parker;
 use super::preflight::{self, PreflightError};
 use super::privileges::{self, PrivilegeError};
 use super::process::CpuMeter;
+use super::settings::Ports;
 use super::signals;
 use super::spin::Spin;
 use super::store_dir::{StoreDir, StoreDirError};
@@ -59,6 +60,10 @@ pub enum StartError {
         error: std::io::Error,
     },
     Monitor {
+        address: String,
+        error: std::io::Error,
+    },
+    WebSocket {
         address: String,
         error: std::io::Error,
     },
@@ -110,6 +115,11 @@ impl fmt::Display for StartError {
             Self::Monitor { address, error } => write!(
                 f,
                 "Can't listen to the monitor port: can't listen to the monitor port: listen tcp {address}: bind: {}",
+                reason(error)
+            ),
+            Self::WebSocket { address, error } => write!(
+                f,
+                "Unable to listen for websocket connections: listen tcp {address}: bind: {}",
                 reason(error)
             ),
             Self::PidFile { path, error } => {
@@ -204,8 +214,7 @@ pub(super) struct Prepared {
     pub gatherer: Arc<Gatherer>,
     pub system: SystemHandle,
     pub credentials: CredentialChecker,
-    pub port: u16,
-    pub http_port: u16,
+    pub ports: Ports,
 }
 
 /// Checks the host, binds the ports, starts the cores.
@@ -251,10 +260,23 @@ pub(super) fn prepare(
         Some(bind_monitor(options)?)
     };
     let monitor_address = monitor.as_ref().map(|(_, address)| *address);
+    let websocket = if options.websocket.is_on() {
+        Some(bind_websocket(options)?)
+    } else {
+        None
+    };
+    let websocket_address = websocket.as_ref().map(|(_, address)| *address);
     let (listener, address) = bind(&options.host, options.port)?;
     let port = address.port();
+    let mut listeners = vec![(Kind::Client, listener)];
+    listeners.extend(websocket.map(|(listener, _)| (Kind::WebSocket, listener)));
+    identity.websocket_port = websocket_address.map_or(0, |a| a.port());
     (identity.host, identity.port) = identity::advertised(options, port);
-    let http_port = monitor_address.map_or(0, |a| a.port());
+    let ports = Ports {
+        client: port,
+        http: monitor_address.map_or(0, |a| a.port()),
+        websocket: identity.websocket_port,
+    };
 
     let store = if options.jetstream.enabled {
         Some(StoreDir::prepare(options, &identity).map_err(StartError::JetStream)?)
@@ -275,7 +297,7 @@ pub(super) fn prepare(
     let (cores, threads) = start_cores(
         options,
         &cpus,
-        vec![(Kind::Client, listener)],
+        listeners,
         &loads,
         &core_settings,
         store.as_ref(),
@@ -295,7 +317,7 @@ pub(super) fn prepare(
         loads: Arc::clone(&loads),
         identity: server_snapshot(&identity, started, cpus.len()),
         base_path: options.http_base_path.clone(),
-        reloadable: Mutex::new(reloadable(options, port, http_port, started)),
+        reloadable: Mutex::new(reloadable(options, ports, started)),
         closed: Mutex::new(ClosedRing::new(
             usize::try_from(options.max_closed_clients).unwrap_or(0),
         )),
@@ -312,8 +334,19 @@ pub(super) fn prepare(
     system
         .serve(from_cores, Arc::clone(&gatherer), sender.clone())
         .map_err(StartError::Threads)?;
-    write_files(options, address, monitor_address, log)?;
+    write_files(options, address, monitor_address, websocket_address, log)?;
     cores[0].call(Box::new(Driver::start_listening));
+    if let Some(address) = websocket_address {
+        let at = host_port(&options.websocket.host, i64::from(address.port()));
+        log.line(
+            Tag::Info,
+            &format!("Listening for websocket clients on ws://{at}"),
+        );
+        log.line(
+            Tag::Warn,
+            "Websocket not configured with TLS. DO NOT USE IN PRODUCTION!",
+        );
+    }
     let at = host_port(&options.host, i64::from(address.port()));
     log.line(
         Tag::Info,
@@ -322,7 +355,7 @@ pub(super) fn prepare(
     log.line(Tag::Info, "Server is ready");
     Ok(Prepared {
         credentials: CredentialChecker::new(cores.clone(), fetcher),
-        port,
+        ports,
         identity,
         auth,
         accounts,
@@ -332,7 +365,6 @@ pub(super) fn prepare(
         threads,
         gatherer,
         system,
-        http_port,
     })
 }
 
@@ -428,10 +460,22 @@ fn bind_monitor(options: &Options) -> Result<(TcpListener, SocketAddr), StartErr
     }
 }
 
+fn bind_websocket(options: &Options) -> Result<(OwnedFd, SocketAddr), StartError> {
+    let (host, port) = (&options.websocket.host, options.websocket.port);
+    bind(host, port).map_err(|error| match error {
+        StartError::Listen { error, .. } => StartError::WebSocket {
+            address: host_port(host, port.max(0)),
+            error,
+        },
+        other => other,
+    })
+}
+
 fn write_files(
     options: &Options,
     client: SocketAddr,
     monitor: Option<SocketAddr>,
+    websocket: Option<SocketAddr>,
     log: &mut Logger,
 ) -> Result<(), StartError> {
     if !options.pid_file.is_empty() {
@@ -441,7 +485,7 @@ fn write_files(
         })?;
     }
     if !options.ports_file_dir.is_empty()
-        && let Err(error) = files::write_ports(&options.ports_file_dir, client, monitor)
+        && let Err(error) = files::write_ports(&options.ports_file_dir, client, monitor, websocket)
     {
         log.line(
             Tag::Error,
@@ -469,9 +513,9 @@ fn server_snapshot(identity: &ServerIdentity, start: i64, cores: usize) -> Serve
     }
 }
 
-pub(super) fn reloadable(options: &Options, port: u16, http_port: u16, now: i64) -> Reloadable {
+pub(super) fn reloadable(options: &Options, ports: Ports, now: i64) -> Reloadable {
     Reloadable {
-        options: settings::shown(options, port, http_port),
+        options: settings::shown(options, ports),
         config_load_time: now,
         config_digest: options.config_digest.clone(),
     }

@@ -326,6 +326,16 @@ impl AuthConfig {
         Self::trusted(trusted, self.timeout, self.nonce_key)
     }
 
+    /// Operator mode with another timeout; `None` outside it.
+    pub fn with_timeout(&self, timeout: Duration) -> Option<Self> {
+        match &self.method {
+            Method::Trusted(trusted) => {
+                Some(Self::trusted(Arc::clone(trusted), timeout, self.nonce_key))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether claims decide.
     pub fn is_trusted(&self) -> bool {
         matches!(self.method, Method::Trusted(_))

@@ -55,6 +55,7 @@ fn every_option_is_read() {
         server_name: "n".into(),
         server_tags: vec!["b".into(), "c".into()],
         server_metadata: [("k".to_owned(), "v".to_owned())].into(),
+        websocket: WebSocketOptions::default(),
         jetstream: JetStreamOptions {
             domain: "d".into(),
             ..JetStreamOptions::default()
@@ -261,13 +262,20 @@ fn values_are_refused_with_the_texts_of_nats_server() {
 }
 
 #[test]
+fn a_part_that_is_not_built_is_refused_by_name() {
+    assert_eq!(
+        error("websocket { tls {} }"),
+        "c.conf:1:12: \"websocket tls\" is not built yet in ringwire"
+    );
+}
+
+#[test]
 fn what_is_not_built_is_refused_by_name() {
     for key in [
         "cluster { name: x }",
         "leafnodes { port: 1 }",
         "gateway { name: x }",
         "mqtt { port: 1 }",
-        "websocket { port: 1 }",
         "tls {}",
         "https: 8443",
         "proxy_protocol: true",
