@@ -272,7 +272,13 @@ impl Ask {
                 Request::of_accounts(unused, vec![account.to_owned()]),
                 Part::SomeAccounts,
             ),
-            None => (Request::of_accounts(unused, options.accounts), Part::Whole),
+            None if options.accounts.is_empty() => {
+                (Request::of_accounts(unused, Vec::new()), Part::Whole)
+            }
+            None => (
+                Request::of_accounts(unused, options.accounts),
+                Part::SomeAccounts,
+            ),
         };
         Some(Ok(Self::Monitor(Box::new(request), part)))
     }
