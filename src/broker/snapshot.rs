@@ -133,10 +133,24 @@ impl Core {
             .filter(|conn| !conn.is_before_upgrade())
     }
 
+    fn has_subscription_like(&self, conn: &Connection, filter: &[u8]) -> bool {
+        let account = &self.accounts[usize::from(conn.account)];
+        conn.sids.iter().any(|&id| {
+            let pattern = self.subs.get(SubId(id)).pattern;
+            subject::overlaps(account.subject(pattern), filter)
+        })
+    }
+
     /// Offers all open connections to a /connz collector.
     pub fn offer_connections(&self, collector: &mut Collector, with_subs: bool) {
         for conn in self.live() {
             let figures = self.figures(conn, None);
+            if let Some(filter) = collector.filter_subject()
+                && !self.has_subscription_like(conn, filter.as_bytes())
+            {
+                collector.offer_filtered(&figures, self.account_name(conn));
+                continue;
+            }
             let user = conn.identity.as_ref().map_or("", |i| i.user.as_str());
             collector.offer(&figures, self.account_name(conn), user, "", || {
                 self.snapshot(conn, figures, "", with_subs)

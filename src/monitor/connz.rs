@@ -9,6 +9,7 @@ use super::format::{self, UnixNanos, elapsed};
 use super::query::{BadValue, Query};
 use super::response::Response;
 use super::snapshot::{ConnFigures, ConnSnapshot, ConnectionPage, Snapshot, SubSnapshot};
+use crate::subject::overlaps;
 
 /// Connections or subscriptions of a page if the request names no number, as in nats-server.
 pub const DEFAULT_LIMIT: usize = 1024;
@@ -113,6 +114,8 @@ pub struct ConnzQuery {
     pub user: Option<String>,
     /// Only connections of this account.
     pub account: Option<String>,
+    /// Only connections with a subscription that this subject has messages in common with.
+    pub filter_subject: Option<String>,
     /// Only this MQTT client: there are none yet, so that nothing is found.
     pub mqtt_client: bool,
 }
@@ -125,6 +128,8 @@ pub enum BadConnz {
     Sort(String),
     /// `stop` and `reason` exist only once a connection is closed.
     OnlyClosed(&'static str),
+    /// `filter_subject` without an account.
+    FilterWithoutAccount,
 }
 
 impl std::fmt::Display for BadConnz {
@@ -135,6 +140,9 @@ impl std::fmt::Display for BadConnz {
             BadConnz::Sort(text) => write!(f, "invalid sorting option: {text}"),
             BadConnz::OnlyClosed(sort) => {
                 write!(f, "sort by {sort} only valid on closed connections")
+            }
+            BadConnz::FilterWithoutAccount => {
+                f.write_str("filter by subject only valid with account filtering")
             }
         }
     }
@@ -186,6 +194,9 @@ impl ConnzQuery {
             _ => {}
         }
         let text = |name| Some(query.text(name)).filter(|text| !text.is_empty());
+        if text("filter_subject").is_some() && text("acc").is_none() {
+            return Err(BadConnz::FilterWithoutAccount);
+        }
         Ok(ConnzQuery {
             sort,
             state,
@@ -197,6 +208,7 @@ impl ConnzQuery {
             cid,
             user: text("user"),
             account: text("acc"),
+            filter_subject: text("filter_subject"),
             mqtt_client: text("mqtt_client").is_some(),
         })
     }
@@ -332,8 +344,33 @@ impl Collector {
         self.kept.push(Kept { key, conn: build() });
     }
 
+    /// The subject that a connection must have a subscription in common with, if one is asked for.
+    pub fn filter_subject(&self) -> Option<&str> {
+        self.query.filter_subject.as_deref()
+    }
+
+    /// Counts a connection that [`Collector::filter_subject`] leaves out.
+    pub fn offer_filtered(&mut self, figures: &ConnFigures, account: &str) {
+        let state = self.query.state;
+        let asked = if figures.stop.is_some() {
+            state.closed()
+        } else {
+            state.open()
+        };
+        if asked && self.query.account.as_deref().is_none_or(|a| a == account) {
+            self.total += 1;
+        }
+    }
+
     /// Offers a closed connection.
     pub fn offer_closed(&mut self, conn: &ConnSnapshot) {
+        if let Some(filter) = self.filter_subject() {
+            let mut subjects = conn.subs.iter().map(|sub| sub.subject.as_bytes());
+            if !subjects.any(|subject| overlaps(subject, filter.as_bytes())) {
+                self.offer_filtered(&conn.figures, &conn.account);
+                return;
+            }
+        }
         self.offer(
             &conn.figures,
             &conn.account,
