@@ -7,7 +7,8 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::auth::Identity;
-use super::opening::{Kind, OpeningState};
+use super::close::CloseReason;
+use super::opening::{Kind, OpeningState, UpgradeFacts};
 use super::output::OutQueue;
 use super::permissions::{ConnectionPermissions, ResponseLimits};
 use super::route::RouteRef;
@@ -90,6 +91,10 @@ pub struct Connection {
     pub tls: Option<Box<TlsSnapshot>>,
     /// In [`Phase::Opening`] alone.
     pub opening: Option<Box<OpeningState>>,
+    /// What the WebSocket upgrade said, as far as it matters later.
+    pub upgrade: Option<Box<UpgradeFacts>>,
+    /// Why it is closing.
+    pub close_reason: Option<CloseReason>,
     /// Bits of [`pause`].
     pub paused: u8,
     /// The runtime was told not to read its socket.
@@ -145,6 +150,10 @@ pub struct Connection {
     pub rtt_ns: u64,
     /// Credentials must have come by then; 0 when they have.
     pub auth_by: u64,
+    /// Its credentials end then; 0 for never.
+    pub expires_at: u64,
+    /// What it may prove itself with by signing it.
+    pub nonce: Option<Box<str>>,
     /// When the send under way began; 0 without one.
     pub send_began: u64,
     pub stall: Stall,
@@ -183,6 +192,8 @@ impl Connection {
             phase: Phase::Open,
             tls: None,
             opening: None,
+            upgrade: None,
+            close_reason: None,
             paused: 0,
             halted: false,
             verbose: true,
@@ -219,10 +230,17 @@ impl Connection {
             pings_out: 0,
             rtt_ns: 0,
             auth_by: 0,
+            nonce: None,
+            expires_at: 0,
             send_began: 0,
             stall: Stall::default(),
             route_hint: RouteRef::default(),
         }
+    }
+
+    /// Whether it is no client yet: its WebSocket upgrade has not come.
+    pub fn is_before_upgrade(&self) -> bool {
+        self.kind == Kind::WebSocket && self.opening.is_some()
     }
 
     /// Bytes of output that wait, those behind the flush barrier included.

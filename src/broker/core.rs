@@ -236,6 +236,11 @@ impl Core {
         self.open
     }
 
+    /// The wall clock of this turn, in nanoseconds since 1970.
+    pub fn unix_ns(&self) -> i64 {
+        self.now.unix_ns
+    }
+
     /// Sums since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -300,6 +305,7 @@ impl Core {
         self.counters.connections_total += 1;
         self.open += 1;
         conn.kind = kind;
+        conn.nonce = self.settings.auth_of(kind).nonce(cid);
         let greets = self.begin_opening(&mut conn, opening);
         self.conns[slot as usize] = Some(conn);
         self.cid_slots.insert(cid, slot);
@@ -310,6 +316,12 @@ impl Core {
             self.send_first_info(slot);
         }
         self.schedule(slot);
+        if kind == Kind::WebSocket && !greets {
+            if let Some(opening) = self.conn_mut(slot).and_then(|c| c.opening.as_deref_mut()) {
+                opening.refused = refused;
+            }
+            return slot;
+        }
         self.log_connection(LogLevel::Debug, slot, "Client connection created");
         if let Some(error) = refused {
             // Also for too many handshakes a second, as nats-server.
@@ -321,11 +333,14 @@ impl Core {
     /// From now on the client has to say who it is, and is asked whether it is still there.
     pub(super) fn expect_commands(&mut self, slot: u32) {
         let now = self.now.mono_ns;
-        let first_ping = now + self.first_ping_delay();
-        let auth = &self.settings.auth;
+        let Some(kind) = self.conn(slot).map(|conn| conn.kind) else {
+            return;
+        };
+        let auth = self.settings.auth_of(kind);
         let auth_by = auth
             .auth_required()
             .then(|| now + auth.timeout().as_nanos() as u64);
+        let first_ping = now + self.first_ping_delay(kind);
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
@@ -350,18 +365,30 @@ impl Core {
         let client_ip = conn.peer.ip().to_string();
         let after_connect = kind == InfoKind::AfterConnect;
         let tls = settings.tls.filter(|_| conn.kind == Kind::Client);
+        let auth = settings.auth_of(conn.kind);
+        let (host, port) = match conn.kind {
+            Kind::WebSocket => (&settings.websocket.host, settings.websocket.port),
+            Kind::Client => (&settings.identity.host, settings.identity.port),
+        };
         let info = ServerInfo {
             auth_required: match kind {
-                InfoKind::First => settings.auth.auth_required_in_first_info(),
-                InfoKind::AfterConnect | InfoKind::Update => settings.auth.auth_required(),
+                // As nats-server, which looks for `no_auth_user` on the client port alone.
+                InfoKind::First if conn.kind == Kind::Client => auth.auth_required_in_first_info(),
+                InfoKind::First | InfoKind::AfterConnect | InfoKind::Update => auth.auth_required(),
             },
             tls_required: tls.is_some_and(|tls| !tls.optional),
             tls_verify: tls.is_some_and(|tls| tls.verify),
             tls_available: tls.is_some_and(|tls| tls.optional),
-            max_payload: settings.max_payload,
+            max_payload: self.max_payload(slot),
             client_id: conn.cid,
             client_ip: &client_ip,
+            nonce: match kind {
+                InfoKind::First => conn.nonce.as_deref().unwrap_or_default(),
+                InfoKind::AfterConnect | InfoKind::Update => "",
+            },
             ldm: self.lame_duck,
+            host,
+            port,
             connect_info: after_connect,
             remote_account: if after_connect {
                 &self.accounts[usize::from(conn.account)].name
@@ -497,7 +524,7 @@ impl Core {
             conn.ended = true;
             return;
         }
-        if self.is_opening(slot) {
+        if self.is_opening(slot) && self.conn(slot).is_some_and(|c| c.kind == Kind::Client) {
             self.opening_ended(slot);
             return;
         }
@@ -603,13 +630,17 @@ impl Core {
         if conn.phase == Phase::Closing {
             return;
         }
+        conn.close_reason = Some(reason);
+        let was_client = !conn.is_before_upgrade();
         self.release_gate(slot, u64::MAX);
-        self.report_closed(slot, reason);
-        self.log_connection(
-            LogLevel::Debug,
-            slot,
-            &format!("Client connection closed: {}", reason.text()),
-        );
+        if was_client {
+            self.report_closed(slot, reason);
+            self.log_connection(
+                LogLevel::Debug,
+                slot,
+                &format!("Client connection closed: {}", reason.text()),
+            );
+        }
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };

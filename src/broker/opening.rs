@@ -10,9 +10,10 @@ use std::time::Duration;
 use super::close::CloseReason;
 use super::connection::{Connection, Phase};
 use super::core::Core;
-use super::effect::{CloseMode, LogLevel};
+use super::effect::{CloseMode, Effect, LogLevel};
 use super::timers::nanos;
 use crate::protocol::ErrorText;
+use crate::protocol::websocket::{Cookies, HandshakeError};
 
 /// What talks to the server over a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -62,6 +63,15 @@ pub struct NewConnection {
     pub refused: Option<ErrorText>,
 }
 
+/// What of a WebSocket upgrade matters while the connection lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpgradeFacts {
+    /// The client behind a proxy, as log lines show it; empty without one.
+    pub forwarded_for: String,
+    /// Stand for what CONNECT leaves out.
+    pub cookies: Cookies,
+}
+
 /// State of a connection in [`Phase::Opening`]. Times are nanoseconds of the monotonic clock.
 pub struct OpeningState {
     /// The transport must be up by then.
@@ -72,6 +82,8 @@ pub struct OpeningState {
     pub informed: bool,
     /// How long the transport may take once it began, if it need not begin.
     pub optional: Option<Duration>,
+    /// It is told so once it can be told anything.
+    pub refused: Option<ErrorText>,
 }
 
 impl OpeningState {
@@ -110,6 +122,7 @@ impl Core {
             info_at: info_after.map_or(u64::MAX, |after| now.saturating_add(nanos(after))),
             informed,
             optional,
+            refused: None,
         }));
         informed
     }
@@ -124,11 +137,8 @@ impl Core {
             }
             self.schedule(slot);
         }
-        self.log_connection(
-            LogLevel::Debug,
-            slot,
-            "Starting TLS client connection handshake",
-        );
+        let line = "Starting TLS client connection handshake";
+        self.log_connection(LogLevel::Debug, slot, line);
     }
 
     /// The peer is gone before the transport came up.
@@ -157,12 +167,55 @@ impl Core {
         if conn.phase != Phase::Opening {
             return;
         }
-        let informed = conn.opening.take().is_none_or(|opening| opening.informed);
+        let opening = conn.opening.take();
+        let is_websocket = conn.kind == Kind::WebSocket;
+        let informed = opening.as_ref().is_none_or(|opening| opening.informed);
+        let refused = opening.and_then(|opening| opening.refused);
         self.expect_commands(slot);
         if !informed {
             self.send_first_info(slot);
         }
         self.schedule(slot);
+        // Before the upgrade it was no client.
+        if is_websocket {
+            self.log_connection(LogLevel::Debug, slot, "Client connection created");
+        }
+        if let Some(error) = refused {
+            self.close_with_error(slot, error, CloseReason::MaxConnectionsExceeded);
+        }
+    }
+
+    /// A WebSocket upgrade was granted; [`Core::established`] follows.
+    pub fn upgraded(&mut self, slot: u32, facts: UpgradeFacts) {
+        if let Some(conn) = self.conn_mut(slot)
+            && facts != UpgradeFacts::default()
+        {
+            conn.upgrade = Some(Box::new(facts));
+        }
+    }
+
+    /// A WebSocket upgrade was refused: for the log. The client may try again.
+    pub fn upgrade_refused(&mut self, slot: u32, error: &HandshakeError) {
+        if let Some(conn) = self.conn(slot) {
+            let line = format!("{} - websocket handshake error: {error}", conn.peer);
+            let level = LogLevel::Error;
+            self.effects.push(Effect::Log { level, line });
+        }
+    }
+
+    /// Nothing more is read from the connection, for it broke the rules of its transport (`text`), or
+    /// will never have one. What that has to say is still sent.
+    pub fn transport_failed(&mut self, slot: u32, text: Option<&str>) {
+        if let Some(text) = text {
+            let line = format!("read error: {text}");
+            self.log_connection(LogLevel::Error, slot, &line);
+        }
+        self.close(slot, CloseReason::ReadError, CloseMode::AfterFlush);
+    }
+
+    /// Why a connection is closing.
+    pub fn close_reason(&self, slot: u32) -> Option<CloseReason> {
+        self.conn(slot)?.close_reason
     }
 
     /// The transport will not come up. What it wants to say about that is still sent.
@@ -200,12 +253,14 @@ impl Core {
 
     /// As nats-server, which says nothing to a client in the middle of a handshake.
     fn opening_timed_out(&mut self, slot: u32) {
-        self.log_connection(LogLevel::Debug, slot, "TLS handshake timeout");
-        self.close(
-            slot,
-            CloseReason::TlsHandshakeFailure,
-            CloseMode::AfterFlush,
-        );
+        let is_websocket = self.conn(slot).is_some_and(|c| c.kind == Kind::WebSocket);
+        let reason = if is_websocket {
+            CloseReason::ReadError
+        } else {
+            self.log_connection(LogLevel::Debug, slot, "TLS handshake timeout");
+            CloseReason::TlsHandshakeFailure
+        };
+        self.close(slot, reason, CloseMode::AfterFlush);
     }
 }
 

@@ -61,7 +61,7 @@ impl Batch {
     }
 
     /// The segments in order.
-    pub fn segments(&self) -> impl Iterator<Item = &Segment> {
+    pub fn segments(&self) -> impl Iterator<Item = &Segment> + Clone {
         std::iter::once(&self.first).chain(&self.rest)
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::accounts::AccountTable;
 use super::auth::AuthConfig;
+use super::opening::Kind;
 use super::tls::TlsRules;
 use crate::protocol::ServerInfo;
 
@@ -24,6 +25,8 @@ pub struct ServerIdentity {
     pub compiler: String,
     pub host: String,
     pub port: u16,
+    /// Where WebSocket clients are; 0: nowhere.
+    pub websocket_port: u16,
     /// Headers are supported.
     pub headers: bool,
     /// Addresses for clients to reconnect to.
@@ -96,6 +99,8 @@ pub struct Settings {
     pub tls: Option<TlsRules>,
     /// Who may connect.
     pub auth: Arc<AuthConfig>,
+    /// What is different for clients on the WebSocket port.
+    pub websocket: WebSocketSettings,
     /// The accounts and their ids.
     pub accounts: Arc<AccountTable>,
     /// Log protocol lines.
@@ -106,6 +111,36 @@ pub struct Settings {
     pub debug: bool,
     /// Longest traced payload, in bytes; 0 for no limit.
     pub max_traced_msg_len: usize,
+}
+
+/// What is different for clients on the WebSocket port.
+#[derive(Clone, Default)]
+pub struct WebSocketSettings {
+    /// Told in INFO in place of the client port's.
+    pub host: String,
+    pub port: u16,
+    /// In place of [`Settings::ping_interval`].
+    pub ping_interval: Option<Duration>,
+    /// In place of [`Settings::auth`].
+    pub auth: Option<Arc<AuthConfig>>,
+}
+
+impl Settings {
+    /// Who may connect by this kind of connection.
+    pub fn auth_of(&self, kind: Kind) -> &Arc<AuthConfig> {
+        match (kind, &self.websocket.auth) {
+            (Kind::WebSocket, Some(auth)) => auth,
+            _ => &self.auth,
+        }
+    }
+
+    /// Time between PINGs to a client of this kind that says nothing.
+    pub fn ping_interval_of(&self, kind: Kind) -> Duration {
+        match (kind, self.websocket.ping_interval) {
+            (Kind::WebSocket, Some(interval)) => interval,
+            _ => self.ping_interval,
+        }
+    }
 }
 
 impl Default for Settings {
@@ -128,6 +163,7 @@ impl Default for Settings {
             no_fast_producer_stall: false,
             tls: None,
             auth: Arc::new(AuthConfig::open()),
+            websocket: WebSocketSettings::default(),
             accounts: Arc::default(),
             trace: false,
             trace_headers: false,

@@ -4,6 +4,7 @@ use super::close::CloseReason;
 use super::connection::{Connection, Phase};
 use super::core::Core;
 use super::effect::Effect;
+use super::opening::Kind;
 use super::subscriptions::SubId;
 use super::system::SYSTEM_ACCOUNT;
 use crate::monitor::connz::{Collector, MAX_LISTED_SUBSCRIPTIONS};
@@ -78,11 +79,13 @@ impl Core {
         } else {
             Vec::new()
         };
+        let token = conn.identity.as_ref().and_then(|i| i.token.as_deref());
         ConnSnapshot {
             figures,
             ip: conn.peer.ip().to_canonical().to_string(),
             port: conn.peer.port(),
             core: self.id.index(),
+            websocket: conn.kind == Kind::WebSocket,
             reason: reason.to_owned(),
             name: text(options.map(|o| &o.name)),
             lang: text(options.map(|o| &o.lang)),
@@ -95,6 +98,17 @@ impl Core {
                 .unwrap_or_default(),
             user_given: text(options.map(|o| &o.user)),
             account: self.account_name(conn).to_owned(),
+            issuer_key: conn
+                .identity
+                .as_ref()
+                .map(|identity| identity.issuer_key().to_owned())
+                .unwrap_or_default(),
+            jwt: token
+                .and_then(|token| token.token.as_deref())
+                .unwrap_or_default()
+                .to_owned(),
+            account_name: token.map(|t| t.account_name.clone()).unwrap_or_default(),
+            tags: token.map(|t| t.tags.clone()).unwrap_or_default(),
             subs,
         }
     }
@@ -115,13 +129,29 @@ impl Core {
     }
 
     pub(super) fn live(&self) -> impl Iterator<Item = &Connection> {
-        self.slots().filter_map(|slot| self.conn(slot))
+        self.slots()
+            .filter_map(|slot| self.conn(slot))
+            .filter(|conn| !conn.is_before_upgrade())
+    }
+
+    fn has_subscription_like(&self, conn: &Connection, filter: &[u8]) -> bool {
+        let account = &self.accounts[usize::from(conn.account)];
+        conn.sids.iter().any(|&id| {
+            let pattern = self.subs.get(SubId(id)).pattern;
+            subject::overlaps(account.subject(pattern), filter)
+        })
     }
 
     /// Offers all open connections to a /connz collector.
     pub fn offer_connections(&self, collector: &mut Collector, with_subs: bool) {
         for conn in self.live() {
             let figures = self.figures(conn, None);
+            if let Some(filter) = collector.filter_subject()
+                && !self.has_subscription_like(conn, filter.as_bytes())
+            {
+                collector.offer_filtered(&figures, self.account_name(conn));
+                continue;
+            }
             let user = conn.identity.as_ref().map_or("", |i| i.user.as_str());
             collector.offer(&figures, self.account_name(conn), user, "", || {
                 self.snapshot(conn, figures, "", with_subs)

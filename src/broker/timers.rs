@@ -13,6 +13,7 @@ use super::close::CloseReason;
 use super::connection::Phase;
 use super::core::Core;
 use super::effect::LogLevel;
+use super::opening::Kind;
 use crate::protocol::ErrorText;
 
 /// The first PING to a client comes this soon, to learn its round trip time.
@@ -55,8 +56,8 @@ impl Core {
 
     /// The first PING: within two seconds, plus up to a fifth so that clients
     /// that connected together are not pinged together.
-    pub(super) fn first_ping_delay(&mut self) -> u64 {
-        let delay = nanos(FIRST_PING.min(self.settings.ping_interval));
+    pub(super) fn first_ping_delay(&mut self, kind: Kind) -> u64 {
+        let delay = nanos(FIRST_PING.min(self.settings.ping_interval_of(kind)));
         delay + self.rng.below(delay / 5 + 1)
     }
 
@@ -81,6 +82,9 @@ impl Core {
         }
         if conn.auth_by != 0 {
             at = at.min(conn.auth_by);
+        }
+        if conn.expires_at != 0 {
+            at = at.min(conn.expires_at);
         }
         if conn.send_began != 0 {
             at = at.min(conn.send_began.saturating_add(write_deadline));
@@ -112,6 +116,7 @@ impl Core {
         };
         let passed = |at: u64| at != 0 && at <= now;
         let (auth_by, until, ping_at) = (conn.auth_by, conn.stall.until, conn.ping_at);
+        let expires_at = conn.expires_at;
         let stuck = conn.send_began != 0 && conn.send_began.saturating_add(write_deadline) <= now;
         if self.check_opening(slot) {
             return;
@@ -123,6 +128,10 @@ impl Core {
                 ErrorText::AuthenticationTimeout,
                 CloseReason::AuthenticationTimeout,
             );
+            return;
+        }
+        if passed(expires_at) {
+            self.expire_credentials(slot);
             return;
         }
         if stuck && self.write_deadline_passed(slot) {
@@ -140,7 +149,10 @@ impl Core {
 
     fn ping(&mut self, slot: u32) {
         let now = self.now.mono_ns;
-        let interval = nanos(self.settings.ping_interval);
+        let Some(kind) = self.conn(slot).map(|conn| conn.kind) else {
+            return;
+        };
+        let interval = nanos(self.settings.ping_interval_of(kind));
         let ping_max = self.settings.ping_max;
         let Some(conn) = self.conn_mut(slot) else {
             return;

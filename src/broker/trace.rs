@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::connection::Connection;
 use super::core::Core;
 use super::effect::{Effect, LogLevel};
+use super::opening::Kind;
 use super::publish::{Message, quoted};
 use super::subscriptions::SubId;
 use crate::protocol::{Command, Verb};
@@ -68,11 +69,18 @@ fn redacted(json: &[u8]) -> String {
     line
 }
 
-/// How log lines name a connection: `127.0.0.1:5 - cid:1 - "v1:lang:name" - "$G/user:x"`.
+/// How log lines name a connection: `127.0.0.1:5 - cid:1 - "v1:lang:name" - "$G/user:x"`, with
+/// `nkey:` where that is the user's name.
 fn label(conn: &Connection, account: &str) -> String {
     use std::fmt::Write as _;
 
-    let mut label = format!("{} - cid:{}", conn.peer, conn.cid);
+    let mut label = match (conn.kind, &conn.upgrade) {
+        (Kind::Client, _) => format!("{} - cid:{}", conn.peer, conn.cid),
+        (Kind::WebSocket, Some(upgrade)) if !upgrade.forwarded_for.is_empty() => {
+            format!("{}/{} - wid:{}", upgrade.forwarded_for, conn.peer, conn.cid)
+        }
+        (Kind::WebSocket, _) => format!("{} - wid:{}", conn.peer, conn.cid),
+    };
     if let Some(options) = &conn.options {
         let parts: Vec<&str> = [&options.version, &options.lang, &options.name]
             .into_iter()
@@ -86,7 +94,16 @@ fn label(conn: &Connection, account: &str) -> String {
         }
     }
     if let Some(identity) = conn.identity.as_ref().filter(|i| !i.user.is_empty()) {
-        let _ = write!(label, " - \"{account}/user:{}\"", identity.user);
+        let kind = identity.kind.label();
+        let _ = write!(label, " - \"{account}");
+        if let Some(token) = identity
+            .token
+            .as_ref()
+            .filter(|t| t.account_name != account)
+        {
+            let _ = write!(label, "/{}", token.account_name);
+        }
+        let _ = write!(label, "/{kind}:{}\"", identity.user);
     }
     label
 }

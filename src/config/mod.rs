@@ -37,9 +37,11 @@ mod startup;
 mod tests;
 mod text;
 mod tls;
+mod trust;
 mod unbuilt;
 mod validate;
 mod value;
+mod websocket;
 
 pub use authorization::{
     AuthorizationConfig, PermissionsConfig, ResponseRule, SubjectRules, UserConfig, is_bcrypt,
@@ -58,5 +60,7 @@ pub use source::{MAX_FILE_BYTES, SystemSource};
 pub use startup::{ConfigError, Configuration, load, test_config};
 pub use text::{duration_text, quoted};
 pub use tls::{HandshakeFirst, TlsOptions};
+pub use trust::{Resolver, TrustOptions};
 pub use validate::{Caution, ValidationError, validate};
 pub use value::Position;
+pub use websocket::WebSocketOptions;

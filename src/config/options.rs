@@ -8,6 +8,8 @@ use super::authorization::AuthorizationConfig;
 use super::defaults;
 use super::jetstream::JetStreamOptions;
 use super::tls::TlsOptions;
+use super::trust::TrustOptions;
+use super::websocket::WebSocketOptions;
 use crate::broker::accounts::{AccountRules, GLOBAL_ACCOUNT_NAME, MappingRule};
 
 /// What happens to a client whose socket takes no bytes for the write deadline.
@@ -215,11 +217,13 @@ pub struct Options {
     pub global_mappings: Vec<MappingRule>,
     /// Empty: the default one.
     pub system_account: String,
+    pub trust: TrustOptions,
     pub jetstream: JetStreamOptions,
     /// TLS of the client port.
     pub tls: Option<TlsOptions>,
     /// Clients may use plain text in spite of it.
     pub allow_non_tls: bool,
+    pub websocket: WebSocketOptions,
 
     pub placement: Placement,
     pub spin: Spin,
@@ -267,9 +271,11 @@ impl Default for Options {
             accounts: Vec::new(),
             global_mappings: Vec::new(),
             system_account: String::new(),
+            trust: TrustOptions::default(),
             jetstream: JetStreamOptions::default(),
             tls: None,
             allow_non_tls: false,
+            websocket: WebSocketOptions::default(),
             placement: Placement::All,
             spin: Spin::default(),
             host_options: HostOptions::default(),
@@ -312,6 +318,7 @@ impl Options {
         if self.http_host.is_empty() {
             self.http_host = self.host.clone();
         }
+        self.websocket.fill_defaults();
         number(&mut self.port, defaults::PORT);
         number(&mut self.max_connections, defaults::MAX_CONNECTIONS);
         number(&mut self.max_control_line, defaults::MAX_CONTROL_LINE);

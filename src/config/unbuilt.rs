@@ -16,17 +16,9 @@ enum Asks {
 
 fn kind_of(name: &str) -> Option<Asks> {
     Some(match name {
-        "cluster" | "leafnodes" | "leaf" | "gateway" | "websocket" | "ws" | "mqtt" => {
-            Asks::UnlessEmpty
-        }
+        "cluster" | "leafnodes" | "leaf" | "gateway" | "mqtt" => Asks::UnlessEmpty,
         "proxies" | "default_js_domain" => Asks::UnlessEmpty,
-        "default_sentinel" => Asks::UnlessEmpty,
-        "operator" | "operators" | "root" | "roots" | "root_operator" | "root_operators" => {
-            Asks::UnlessEmpty
-        }
-        "trusted" | "trusted_keys" => Asks::UnlessEmpty,
-        "resolver" | "account_resolver" | "accounts_resolver" => Asks::UnlessEmpty,
-        "resolver_tls" | "resolver_preload" | "resolver_pinned_accounts" => Asks::UnlessEmpty,
+        "resolver_tls" => Asks::UnlessEmpty,
         "ocsp" | "ocsp_cache" | "proxy_protocol" => Asks::UnlessEmpty,
         "https" | "https_port" | "prof_port" | "prof_block_rate" => Asks::UnlessZero,
         _ => return None,

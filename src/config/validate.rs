@@ -3,24 +3,55 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::authorization::is_bcrypt;
+use super::authorization::{UserConfig, is_bcrypt};
 use super::defaults;
 use super::options::Options;
 use super::read::split_host_port;
 use super::text::{duration_text, quoted};
+use super::websocket;
 
 /// Options that do not go together. The texts are nats-server's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ValidationError {
-    PayloadAbovePending { max_payload: i64, max_pending: i64 },
-    GraceNotBelowLameDuck { grace: Duration, duration: Duration },
+    PayloadAbovePending {
+        max_payload: i64,
+        max_pending: i64,
+    },
+    GraceNotBelowLameDuck {
+        grace: Duration,
+        duration: Duration,
+    },
     ServerNameWithSpaces,
-    NoAuthUserWithoutUsers { user: String },
-    NoAuthUserUnknown { user: String },
+    NoAuthUserWithoutUsers {
+        user: String,
+    },
+    NoAuthUserUnknown {
+        user: String,
+    },
     SystemAccountMissing,
-    ClientPort { host: String, port: i64 },
-    MonitorPort { port: i64 },
-    ClientAdvertise { value: String, reason: String },
+    /// Options of operator mode, with the text.
+    Trust(String),
+    ClientPort {
+        host: String,
+        port: i64,
+    },
+    MonitorPort {
+        port: i64,
+    },
+    ClientAdvertise {
+        value: String,
+        reason: String,
+    },
+    /// Something in the `websocket` block.
+    WebSocket {
+        text: String,
+    },
+    WebSocketPort {
+        port: i64,
+    },
+    WebSocketAdvertise {
+        reason: String,
+    },
 }
 
 impl ValidationError {
@@ -32,6 +63,8 @@ impl ValidationError {
             ValidationError::ClientPort { .. }
                 | ValidationError::MonitorPort { .. }
                 | ValidationError::ClientAdvertise { .. }
+                | ValidationError::WebSocketPort { .. }
+                | ValidationError::WebSocketAdvertise { .. }
         )
     }
 }
@@ -69,6 +102,7 @@ impl fmt::Display for ValidationError {
                 "no_auth_user: {} not present as user or nkey in authorization block or account configuration",
                 quoted(user)
             ),
+            ValidationError::Trust(text) => f.write_str(text),
             ValidationError::SystemAccountMissing => {
                 f.write_str("error resolving system account: account missing")
             }
@@ -87,6 +121,14 @@ impl fmt::Display for ValidationError {
                 f,
                 "Can't start monitoring: can't listen to the monitor port: \
                  listen tcp: address {port}: invalid port"
+            ),
+            ValidationError::WebSocket { text } => f.write_str(text),
+            ValidationError::WebSocketAdvertise { reason } => {
+                write!(f, "Unable to get websocket connect URLs: {reason}")
+            }
+            ValidationError::WebSocketPort { port } => write!(
+                f,
+                "Unable to listen for websocket connections: listen tcp: address {port}: invalid port"
             ),
             ValidationError::ClientAdvertise { value, reason } => {
                 write!(
@@ -135,8 +177,10 @@ pub fn validate(options: &Options) -> Result<Vec<Caution>, ValidationError> {
             duration: options.lame_duck_duration,
         });
     }
+    check_trust(options)?;
     check_no_auth_user(options)?;
     check_system_account(options)?;
+    websocket::validate(options)?;
     check_ports(options)?;
     check_advertise(&options.client_advertise)?;
     Ok(cautions(options))
@@ -151,14 +195,32 @@ fn check_no_auth_user(options: &Options) -> Result<(), ValidationError> {
     if authorization.users.is_empty() {
         return Err(ValidationError::NoAuthUserWithoutUsers { user: user.clone() });
     }
-    if !authorization.users.iter().any(|known| known.user == *user) {
+    let known = |known: &UserConfig| known.user == *user || known.nkey == *user;
+    if !authorization.users.iter().any(known) {
         return Err(ValidationError::NoAuthUserUnknown { user: user.clone() });
     }
     Ok(())
 }
 
+fn check_trust(options: &Options) -> Result<(), ValidationError> {
+    let users = !options.authorization.users.is_empty();
+    let no_auth_user = !options.authorization.no_auth_user.is_empty();
+    options
+        .trust
+        .check(users, !options.accounts.is_empty(), no_auth_user)
+        .map_err(ValidationError::Trust)
+}
+
 fn check_system_account(options: &Options) -> Result<(), ValidationError> {
     let named = options.named_system_account();
+    if options.trust.is_on() {
+        return match named.map(|name| options.trust.check_account(name)) {
+            Some(Err(text)) => Err(ValidationError::Trust(format!(
+                "error resolving system account: {text}"
+            ))),
+            _ => Ok(()),
+        };
+    }
     let known = |name: &str| options.accounts.iter().any(|account| account.name == name);
     match named {
         Some(name) if !known(name) => Err(ValidationError::SystemAccountMissing),
@@ -182,21 +244,30 @@ fn check_ports(options: &Options) -> Result<(), ValidationError> {
     Ok(())
 }
 
-/// `host` or `host:port`.
 fn check_advertise(value: &str) -> Result<(), ValidationError> {
-    let reason = match split_host_port(value) {
-        Some((_, port)) if port.trim().parse::<i64>().is_ok() => return Ok(()),
-        Some((_, port)) => format!("strconv.Atoi: parsing {}: invalid syntax", quoted(port)),
+    match advertise_problem(value) {
+        None => Ok(()),
+        Some(reason) => Err(ValidationError::ClientAdvertise {
+            value: value.to_owned(),
+            reason,
+        }),
+    }
+}
+
+/// What is wrong with an address that should be `host` or `host:port`.
+pub(super) fn advertise_problem(value: &str) -> Option<String> {
+    match split_host_port(value) {
+        Some((_, port)) if port.trim().parse::<i64>().is_ok() => None,
+        Some((_, port)) => Some(format!(
+            "strconv.Atoi: parsing {}: invalid syntax",
+            quoted(port)
+        )),
         None if !value.starts_with('[') && value.matches(':').count() > 1 => {
-            format!("address {value}: too many colons in address")
+            Some(format!("address {value}: too many colons in address"))
         }
         // No port: ours goes along.
-        None => return Ok(()),
-    };
-    Err(ValidationError::ClientAdvertise {
-        value: value.to_owned(),
-        reason,
-    })
+        None => None,
+    }
 }
 
 fn cautions(options: &Options) -> Vec<Caution> {
@@ -207,7 +278,7 @@ fn cautions(options: &Options) -> Vec<Caution> {
         || authorization
             .users
             .iter()
-            .any(|user| !is_bcrypt(&user.password))
+            .any(|user| user.nkey.is_empty() && !is_bcrypt(&user.password))
     {
         cautions.push(Caution::PlainTextPasswords);
     }

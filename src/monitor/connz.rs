@@ -11,6 +11,7 @@ use super::response::Response;
 use super::snapshot::{
     ConnFigures, ConnSnapshot, ConnectionPage, Snapshot, SubSnapshot, TlsCertificate,
 };
+use crate::subject::overlaps;
 
 /// Connections or subscriptions of a page if the request names no number, as in nats-server.
 pub const DEFAULT_LIMIT: usize = 1024;
@@ -115,6 +116,8 @@ pub struct ConnzQuery {
     pub user: Option<String>,
     /// Only connections of this account.
     pub account: Option<String>,
+    /// Only connections with a subscription that this subject has messages in common with.
+    pub filter_subject: Option<String>,
     /// Only this MQTT client: there are none yet, so that nothing is found.
     pub mqtt_client: bool,
 }
@@ -127,6 +130,8 @@ pub enum BadConnz {
     Sort(String),
     /// `stop` and `reason` exist only once a connection is closed.
     OnlyClosed(&'static str),
+    /// `filter_subject` without an account.
+    FilterWithoutAccount,
 }
 
 impl std::fmt::Display for BadConnz {
@@ -137,6 +142,9 @@ impl std::fmt::Display for BadConnz {
             BadConnz::Sort(text) => write!(f, "invalid sorting option: {text}"),
             BadConnz::OnlyClosed(sort) => {
                 write!(f, "sort by {sort} only valid on closed connections")
+            }
+            BadConnz::FilterWithoutAccount => {
+                f.write_str("filter by subject only valid with account filtering")
             }
         }
     }
@@ -188,6 +196,9 @@ impl ConnzQuery {
             _ => {}
         }
         let text = |name| Some(query.text(name)).filter(|text| !text.is_empty());
+        if text("filter_subject").is_some() && text("acc").is_none() {
+            return Err(BadConnz::FilterWithoutAccount);
+        }
         Ok(ConnzQuery {
             sort,
             state,
@@ -199,6 +210,7 @@ impl ConnzQuery {
             cid,
             user: text("user"),
             account: text("acc"),
+            filter_subject: text("filter_subject"),
             mqtt_client: text("mqtt_client").is_some(),
         })
     }
@@ -334,8 +346,33 @@ impl Collector {
         self.kept.push(Kept { key, conn: build() });
     }
 
+    /// The subject that a connection must have a subscription in common with, if one is asked for.
+    pub fn filter_subject(&self) -> Option<&str> {
+        self.query.filter_subject.as_deref()
+    }
+
+    /// Counts a connection that [`Collector::filter_subject`] leaves out.
+    pub fn offer_filtered(&mut self, figures: &ConnFigures, account: &str) {
+        let state = self.query.state;
+        let asked = if figures.stop.is_some() {
+            state.closed()
+        } else {
+            state.open()
+        };
+        if asked && self.query.account.as_deref().is_none_or(|a| a == account) {
+            self.total += 1;
+        }
+    }
+
     /// Offers a closed connection.
     pub fn offer_closed(&mut self, conn: &ConnSnapshot) {
+        if let Some(filter) = self.filter_subject() {
+            let mut subjects = conn.subs.iter().map(|sub| sub.subject.as_bytes());
+            if !subjects.any(|subject| overlaps(subject, filter.as_bytes())) {
+                self.offer_filtered(&conn.figures, &conn.account);
+                return;
+            }
+        }
         self.offer(
             &conn.figures,
             &conn.account,
@@ -460,7 +497,13 @@ struct Conn<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     subscriptions_list_detail: Vec<Sub<'a>>,
     #[serde(skip_serializing_if = "empty")]
+    jwt: &'a str,
+    #[serde(skip_serializing_if = "empty")]
+    issuer_key: &'a str,
+    #[serde(skip_serializing_if = "empty")]
     name_tag: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    tags: &'a [String],
 }
 
 fn is_false(value: &bool) -> bool {
@@ -500,7 +543,7 @@ impl<'a> Conn<'a> {
         Conn {
             cid: c.cid,
             kind: "Client",
-            r#type: "nats",
+            r#type: if conn.websocket { "websocket" } else { "nats" },
             ip: &conn.ip,
             port: conn.port,
             start: format::rfc3339(c.start),
@@ -537,11 +580,14 @@ impl<'a> Conn<'a> {
                 SubsDetail::Full => listed().map(|sub| Sub::new(sub, closed)).collect(),
                 _ => Vec::new(),
             },
-            name_tag: if auth && !(global && closed) {
-                account
-            } else {
-                ""
+            jwt: if auth { &conn.jwt } else { "" },
+            issuer_key: if auth { &conn.issuer_key } else { "" },
+            name_tag: match conn.account_name.as_str() {
+                _ if !auth || (global && closed) => "",
+                "" => account,
+                name => name,
             },
+            tags: if auth { &conn.tags } else { &[] },
         }
     }
 }

@@ -226,6 +226,8 @@ pub struct OptionsSnapshot {
     pub https_port: u16,
     /// Seconds a client has to log in.
     pub auth_timeout: f64,
+    /// The WebSocket listener; all empty without one.
+    pub websocket: WebSocketSnapshot,
     /// Bytes of a protocol line.
     pub max_control_line: u64,
     /// Bytes of a message.
@@ -358,6 +360,8 @@ pub struct ConnSnapshot {
     pub port: u16,
     /// Core that owns it.
     pub core: usize,
+    /// It came by the WebSocket port.
+    pub websocket: bool,
     /// Why it was closed, in nats-server's words (`Client Closed`); empty while it is open.
     pub reason: String,
     /// `name` of CONNECT, empty if not given.
@@ -374,8 +378,35 @@ pub struct ConnSnapshot {
     pub user_given: String,
     /// Account it belongs to. Closed before it had one: empty.
     pub account: String,
+    /// Who vouches for its nkey; empty without one.
+    pub issuer_key: String,
+    /// Its claims; empty without, or where they alone let in.
+    pub jwt: String,
+    /// Its account's name for people; empty if that is [`Self::account`].
+    pub account_name: String,
+    /// Tags of its claims.
+    pub tags: Vec<String>,
     /// Its subscriptions, if asked for; at most [`super::connz::MAX_LISTED_SUBSCRIPTIONS`].
     pub subs: Vec<SubSnapshot>,
+}
+
+/// What /varz shows of the `websocket` block; what is empty is left out.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WebSocketSnapshot {
+    pub host: String,
+    /// The one really bound.
+    pub port: u16,
+    pub advertise: String,
+    pub no_auth_user: String,
+    pub jwt_cookie: String,
+    /// Nanoseconds.
+    pub handshake_timeout: u64,
+    /// Seconds.
+    pub auth_timeout: f64,
+    pub no_tls: bool,
+    pub same_origin: bool,
+    pub allowed_origins: Vec<String>,
+    pub compression: bool,
 }
 
 /// One subscription.

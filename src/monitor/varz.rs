@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::format::{self, GoFloat, elapsed};
 use super::jsz::VarzJetStream;
 use super::response::Response;
-use super::snapshot::{KindCounts, ServerSnapshot};
+use super::snapshot::{KindCounts, ServerSnapshot, WebSocketSnapshot};
 
 /// Protocol version offered to clients: 1, INFO may come at any time.
 const CLIENT_PROTOCOL: u32 = 1;
@@ -28,6 +28,55 @@ struct DiskWaits {
     waits: u64,
     wait_time: u64,
     max_wait_time: u64,
+}
+
+/// The `websocket` block. What is not set is left out.
+#[derive(Serialize)]
+struct VarzWebSocket<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    host: &'a str,
+    #[serde(skip_serializing_if = "no_port")]
+    port: u16,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    advertise: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    no_auth_user: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    jwt_cookie: &'a str,
+    #[serde(skip_serializing_if = "zero")]
+    handshake_timeout: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_timeout: Option<GoFloat>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    no_tls: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    same_origin: bool,
+    #[serde(skip_serializing_if = "no_items")]
+    allowed_origins: &'a [String],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    compression: bool,
+}
+
+fn no_port(port: &u16) -> bool {
+    *port == 0
+}
+
+impl<'a> VarzWebSocket<'a> {
+    fn new(s: &'a WebSocketSnapshot) -> Self {
+        Self {
+            host: &s.host,
+            port: s.port,
+            advertise: &s.advertise,
+            no_auth_user: &s.no_auth_user,
+            jwt_cookie: &s.jwt_cookie,
+            handshake_timeout: s.handshake_timeout,
+            auth_timeout: (s.auth_timeout != 0.0).then_some(GoFloat(s.auth_timeout)),
+            no_tls: s.no_tls,
+            same_origin: s.same_origin,
+            allowed_origins: &s.allowed_origins,
+            compression: s.compression,
+        }
+    }
 }
 
 /// nats-server's keys in its order, and `ringwire_version`.
@@ -67,7 +116,7 @@ struct Varz<'a> {
     gateway: Absent,
     leaf: Absent,
     mqtt: Absent,
-    websocket: Absent,
+    websocket: VarzWebSocket<'a>,
     jetstream: VarzJetStream,
     tls_timeout: GoFloat,
     write_deadline: u64,
@@ -149,7 +198,7 @@ impl<'a> Varz<'a> {
             gateway: Absent {},
             leaf: Absent {},
             mqtt: Absent {},
-            websocket: Absent {},
+            websocket: VarzWebSocket::new(&o.websocket),
             jetstream: VarzJetStream::new(s.jetstream.as_ref()),
             tls_timeout: GoFloat(o.tls_timeout),
             write_deadline: o.write_deadline,

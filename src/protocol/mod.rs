@@ -17,6 +17,7 @@ pub mod quote;
 pub mod render;
 mod scan;
 mod scan_publish;
+pub mod websocket;
 
 #[cfg(test)]
 mod parser_model;

@@ -6,6 +6,7 @@ use super::buffer_ring::Chunk;
 use super::driver::Driver;
 use super::outgoing::{Encoded, Outgoing};
 use crate::broker::{CloseReason, Core, LogLevel};
+use crate::protocol::websocket::Deflater;
 use crate::transport::{Received, Transport};
 
 /// Buffers for encoded output that a core keeps for reuse.
@@ -26,6 +27,8 @@ pub struct Encodings {
     handshakes: VecDeque<u32>,
     /// Empty.
     buffers: Vec<Vec<u8>>,
+    /// Of all WebSocket connections.
+    deflater: Deflater,
 }
 
 impl Encodings {
@@ -83,9 +86,13 @@ fn deliver(core: &mut Core, slot: u32, received: Received<'_>) {
             let text = "tls: first record does not look like a TLS handshake";
             fail(core, LogLevel::Debug, text);
         }
-        Received::Failed(text) if core.is_opening(slot) => fail(core, LogLevel::Error, text),
+        Received::TlsFailed(text) if core.is_opening(slot) => fail(core, LogLevel::Error, text),
+        Received::Upgraded(facts) => core.upgraded(slot, facts),
+        Received::UpgradeRefused(error) => core.upgrade_refused(slot, &error),
+        Received::Leafnode => core.transport_failed(slot, None),
+        Received::Failed(text) => core.transport_failed(slot, text.as_deref()),
         // As nats-server closes whoever sends what is no record.
-        Received::Failed(_) => core.receive_ended(slot, Some(libc::EPROTO)),
+        Received::TlsFailed(_) => core.receive_ended(slot, Some(libc::EPROTO)),
     }
 }
 
@@ -100,16 +107,23 @@ impl Driver {
         let Some(transport) = self.encodings.get(slot) else {
             return;
         };
+        let now = core.unix_ns();
         let waited = transport.wants_to_advance();
-        transport.receive(&mut data, |received| deliver(core, slot, received));
-        let (begins, has_output) = (
-            !waited && transport.wants_to_advance(),
-            transport.has_output(),
-        );
+        let mut peer_is_leaf = false;
+        transport.receive(&mut data, now, |received| {
+            peer_is_leaf |= matches!(received, Received::Leafnode);
+            deliver(core, slot, received);
+        });
+        let begins = !waited && transport.wants_to_advance();
+        let waits = transport.has_output();
         if begins {
             self.encodings.handshakes.push_back(slot);
         }
-        if has_output {
+        if peer_is_leaf {
+            self.control
+                .error("Not configured to accept leaf node connections".to_owned());
+        }
+        if waits {
             self.encodings.note(slot);
         }
     }
@@ -144,9 +158,11 @@ impl Driver {
         }
         let batch = self.core.take_batch(slot);
         let mut bytes = self.encodings.buffers.pop().unwrap_or_default();
+        let mut deflater = std::mem::take(&mut self.encodings.deflater);
         if let Some(transport) = self.encodings.get(slot) {
-            transport.encode(batch.as_ref(), &mut bytes);
+            transport.encode(batch.as_ref(), &mut deflater, &mut bytes);
         }
+        self.encodings.deflater = deflater;
         if bytes.is_empty() {
             self.encodings.keep(bytes);
             // Nothing became of it, so nothing waits.
@@ -209,11 +225,12 @@ impl Driver {
         if !self.core.is_flushed(slot) {
             return false;
         }
+        let reason = self.core.close_reason(slot);
         let Some(transport) = self.encodings.get(slot) else {
             return true;
         };
         if !transport.is_closed() {
-            transport.close();
+            transport.close(reason.unwrap_or(CloseReason::ClientClosed));
         }
         if transport.has_output() {
             self.encodings.note(slot);

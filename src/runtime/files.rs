@@ -13,6 +13,8 @@ struct Ports {
     nats: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     monitoring: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    websocket: Vec<String>,
 }
 
 /// Writes the process id: digits only.
@@ -37,7 +39,12 @@ pub fn ports_path(dir: &str) -> PathBuf {
 ///
 /// # Errors
 /// The system's, from writing.
-pub fn write_ports(dir: &str, client: SocketAddr, monitor: Option<SocketAddr>) -> io::Result<()> {
+pub fn write_ports(
+    dir: &str,
+    client: SocketAddr,
+    monitor: Option<SocketAddr>,
+    websocket: Option<SocketAddr>,
+) -> io::Result<()> {
     let urls = |scheme: &str, address: SocketAddr| {
         addresses(address.ip())
             .into_iter()
@@ -48,6 +55,9 @@ pub fn write_ports(dir: &str, client: SocketAddr, monitor: Option<SocketAddr>) -
         nats: urls("nats", client),
         monitoring: monitor
             .map(|address| urls("http", address))
+            .unwrap_or_default(),
+        websocket: websocket
+            .map(|address| urls("ws", address))
             .unwrap_or_default(),
     };
     let json = serde_json::to_vec(&ports).map_err(io::Error::other)?;

@@ -34,6 +34,7 @@ pub fn new(options: &Options) -> ServerIdentity {
         compiler: COMPILER.to_owned(),
         host: options.host.clone(),
         port: 0,
+        websocket_port: 0,
         headers: !options.no_header_support,
         connect_urls: Vec::new(),
         xkey: XKey::new().public_key(),

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use super::spin::Spin;
 use super::tls_files::{self, TlsError};
-use crate::broker::accounts::{AccountError, AccountTable, DEFAULT_SYSTEM_ACCOUNT};
-use crate::broker::auth::{AuthConfig, AuthError, AuthRules, UserRule};
+use crate::broker::accounts::{AccountTable, DEFAULT_SYSTEM_ACCOUNT};
+use crate::broker::auth::{
+    AuthConfig, AuthError, AuthRules, ConnectionTypes, NkeyRule, NonceKey, Trusted, UserRule,
+};
 use crate::broker::permissions::{PermissionRules, ResponseRule, SubjectRules};
-use crate::broker::{ServerIdentity, Settings, TlsRules};
+use crate::broker::{ServerIdentity, Settings, TlsRules, WebSocketSettings};
 use crate::config::{self, AuthorizationConfig, HandshakeFirst, Options, WriteTimeout};
-use crate::monitor::snapshot::OptionsSnapshot;
-use crate::transport::{TlsListener, Transports};
+use crate::monitor::snapshot::{OptionsSnapshot, WebSocketSnapshot};
+use crate::protocol::websocket::origin::Origin;
+use crate::protocol::websocket::{Cookies, Rules};
+use crate::transport::{DEFAULT_HANDSHAKE_TIMEOUT, TlsListener, Transports, WebSockets};
 
 fn rules(rules: &config::SubjectRules) -> SubjectRules {
     SubjectRules {
@@ -30,23 +34,59 @@ fn permissions(config: &config::PermissionsConfig) -> PermissionRules {
     }
 }
 
+/// The configuration was checked: it has known names only.
+fn connection_types(names: &[String]) -> ConnectionTypes {
+    ConnectionTypes::from_names(names.iter().map(String::as_str)).unwrap_or_default()
+}
+
+/// A new secret from the system's random source.
+fn nonce_key() -> NonceKey {
+    let pair = nkeys::KeyPair::new_user();
+    match nkeys::from_public_key(&pair.public_key()) {
+        // A key made of 32 random bytes; its private half is dropped.
+        Ok((_, bytes)) => NonceKey(bytes),
+        Err(_) => NonceKey::default(),
+    }
+}
+
 /// Who may connect.
 ///
 /// # Errors
 /// As [`AuthConfig::new`].
-pub fn auth(config: &AuthorizationConfig) -> Result<AuthConfig, AuthError> {
+pub fn auth(
+    config: &AuthorizationConfig,
+    trusted: Option<&Arc<Trusted>>,
+) -> Result<AuthConfig, AuthError> {
+    if let Some(trusted) = trusted {
+        let trusted = Arc::clone(trusted);
+        return Ok(AuthConfig::trusted(trusted, config.timeout, nonce_key()));
+    }
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     AuthConfig::new(&AuthRules {
         users: config
             .users
             .iter()
+            .filter(|user| user.nkey.is_empty())
             .map(|user| UserRule {
                 name: user.user.clone(),
                 password: user.password.clone(),
                 permissions: user.permissions.as_ref().map(permissions),
+                connection_types: connection_types(&user.connection_types),
                 account: user.account.clone(),
             })
             .collect(),
+        nkeys: config
+            .users
+            .iter()
+            .filter(|user| !user.nkey.is_empty())
+            .map(|user| NkeyRule {
+                nkey: user.nkey.clone(),
+                account: user.account.clone(),
+                permissions: user.permissions.as_ref().map(permissions),
+                connection_types: connection_types(&user.connection_types),
+            })
+            .collect(),
+        nonce_key: nonce_key(),
         single_user: (!config.user.is_empty() || !config.password.is_empty())
             .then(|| (config.user.clone(), config.password.clone())),
         token: text(&config.token),
@@ -54,20 +94,6 @@ pub fn auth(config: &AuthorizationConfig) -> Result<AuthConfig, AuthError> {
         default_permissions: config.default_permissions.as_ref().map(permissions),
         timeout: config.timeout,
     })
-}
-
-/// The accounts; after a reload those that were, `before`, keep their ids.
-///
-/// # Errors
-/// As [`AccountTable::compile`].
-pub fn accounts(
-    options: &Options,
-    before: Option<&AccountTable>,
-) -> Result<AccountTable, AccountError> {
-    match before {
-        Some(before) => before.replaced(options.account_rules()),
-        None => AccountTable::compile(options.account_rules(), options.named_system_account()),
-    }
 }
 
 /// A count that is unlimited when it is not positive.
@@ -108,6 +134,7 @@ pub fn core(
             optional: options.allow_non_tls,
             verify: tls.verify,
         }),
+        websocket: websocket(options, identity, &auth),
         auth,
         accounts,
         trace: options.log.trace,
@@ -117,18 +144,64 @@ pub fn core(
     }
 }
 
+/// What is different for clients on the WebSocket port.
+fn websocket(
+    options: &Options,
+    identity: &ServerIdentity,
+    server_auth: &Arc<AuthConfig>,
+) -> WebSocketSettings {
+    let block = &options.websocket;
+    let interval = block.ping_interval;
+    let own = websocket_authorization(options).map(|own| {
+        // The server's rules compiled, and these are part of them or one user alone.
+        match server_auth.with_timeout(own.timeout) {
+            Some(trusted) => Arc::new(trusted),
+            None => auth(&own, None).map_or_else(|_| Arc::clone(server_auth), Arc::new),
+        }
+    });
+    WebSocketSettings {
+        host: block.host.clone(),
+        port: identity.websocket_port,
+        ping_interval: (!interval.is_zero()).then_some(interval),
+        auth: own,
+    }
+}
+
+/// The rules of the WebSocket port, if they are not the server's.
+fn websocket_authorization(options: &Options) -> Option<AuthorizationConfig> {
+    let block = &options.websocket;
+    let mut own = options.authorization.clone();
+    if !block.token.is_empty() || !block.user.is_empty() {
+        let timeout = own.timeout;
+        own = AuthorizationConfig {
+            timeout,
+            ..AuthorizationConfig::default()
+        };
+        if block.token.is_empty() {
+            own.user.clone_from(&block.user);
+            own.password.clone_from(&block.password);
+        } else {
+            own.token.clone_from(&block.token);
+        }
+    }
+    if !block.no_auth_user.is_empty() {
+        own.no_auth_user.clone_from(&block.no_auth_user);
+    }
+    if !block.auth_timeout.is_zero() {
+        own.timeout = block.auth_timeout;
+    }
+    (own != options.authorization).then_some(own)
+}
+
 /// What stands between sockets and cores.
 ///
 /// # Errors
 /// As [`tls_files::load`].
 pub fn transports(options: &Options) -> Result<Transports, TlsError> {
-    let Some(tls) = &options.tls else {
-        return Ok(Transports::default());
-    };
-    let role = tls_files::load(tls, options.allow_non_tls)?;
-    Ok(Transports {
-        tls: Some(TlsListener {
-            role: Arc::new(role),
+    let tls = match &options.tls {
+        None => None,
+        Some(tls) => Some(TlsListener {
+            role: Arc::new(tls_files::load(tls, options.allow_non_tls)?),
             timeout: tls.timeout,
             first: match tls.handshake_first {
                 HandshakeFirst::No => None,
@@ -136,7 +209,51 @@ pub fn transports(options: &Options) -> Result<Transports, TlsError> {
                 HandshakeFirst::For(pause) => Some(Some(pause)),
             },
         }),
-    })
+    };
+    let block = &options.websocket;
+    let websocket = block.is_on().then(|| WebSockets {
+        rules: Arc::new(Rules {
+            compression: block.compression,
+            same_origin: block.same_origin,
+            // Checked with the rest of the options.
+            allowed_origins: block
+                .allowed_origins
+                .iter()
+                .filter_map(|origin| Origin::parse(origin).ok())
+                .collect(),
+            headers: block.headers.clone(),
+            cookies: Cookies {
+                jwt: block.jwt_cookie.clone(),
+                user: block.user_cookie.clone(),
+                pass: block.pass_cookie.clone(),
+                token: block.token_cookie.clone(),
+            },
+        }),
+        handshake_timeout: if block.handshake_timeout.is_zero() {
+            DEFAULT_HANDSHAKE_TIMEOUT
+        } else {
+            block.handshake_timeout
+        },
+        inflated_max: usize::try_from(options.max_payload).ok(),
+    });
+    Ok(Transports { tls, websocket })
+}
+
+fn shown_websocket(options: &Options, port: u16) -> WebSocketSnapshot {
+    let block = &options.websocket;
+    WebSocketSnapshot {
+        host: block.host.clone(),
+        port,
+        advertise: block.advertise.clone(),
+        no_auth_user: block.no_auth_user.clone(),
+        jwt_cookie: block.jwt_cookie.clone(),
+        handshake_timeout: u64::try_from(block.handshake_timeout.as_nanos()).unwrap_or(u64::MAX),
+        auth_timeout: block.auth_timeout.as_secs_f64(),
+        no_tls: block.no_tls,
+        same_origin: block.same_origin,
+        allowed_origins: block.allowed_origins.clone(),
+        compression: block.compression,
+    }
 }
 
 /// How long an idle core looks for work.
@@ -148,14 +265,27 @@ pub fn spin(spin: config::Spin) -> Spin {
     }
 }
 
+/// The ports really bound; 0: not in use.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ports {
+    pub client: u16,
+    pub http: u16,
+    pub websocket: u16,
+}
+
 /// What /varz shows.
-pub fn shown(options: &Options, port: u16, http_port: u16) -> OptionsSnapshot {
+pub fn shown(options: &Options, ports: Ports) -> OptionsSnapshot {
+    let Ports {
+        client: port,
+        http: http_port,
+        websocket: websocket_port,
+    } = ports;
     let number = |n: i64| u64::try_from(n).unwrap_or(0);
     let (host, port) = super::identity::advertised(options, port);
     OptionsSnapshot {
         host,
         port,
-        auth_required: options.authorization.is_required(),
+        auth_required: options.authorization.is_required() || options.trust.is_on(),
         connect_urls: Vec::new(),
         max_connections: number(options.max_connections),
         max_subscriptions: number(options.max_subscriptions),
@@ -166,6 +296,7 @@ pub fn shown(options: &Options, port: u16, http_port: u16) -> OptionsSnapshot {
         http_base_path: options.http_base_path.clone(),
         https_port: 0,
         auth_timeout: options.authorization.timeout.as_secs_f64(),
+        websocket: shown_websocket(options, websocket_port),
         max_control_line: number(options.max_control_line),
         max_payload: number(options.max_payload),
         max_pending: number(options.max_pending),

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::clock::Clock;
 use super::control::{Calls, ControlEvent, ControlReceiver, ControlSender, CoreHandle};
 use super::cpus::{self, CpuChoice, CpuError};
+use super::credentials::CredentialChecker;
 use super::driver::{Acceptor, Driver, Parts};
 use super::executor::{self, ExecutorConfig, ExecutorError};
 use super::gather::{Gatherer, Reloadable};
@@ -23,18 +24,18 @@ use super::log::{Logger, Tag};
 use super::net_event::RingConfig;
 use super::net_ring::NetRing;
 use super::parker::Parker;
-use super::passwords::PasswordChecker;
 use super::preflight::{self, PreflightError};
 use super::privileges::{self, PrivilegeError};
 use super::process::CpuMeter;
+use super::settings::Ports;
 use super::signals;
 use super::spin::Spin;
 use super::store_dir::{StoreDir, StoreDirError};
 use super::system::{self, SystemHandle};
 use super::tls_files::TlsError;
-use super::{files, host, http_server, identity, settings};
+use super::{files, host, http_server, identity, settings, trust};
 use crate::broker::accounts::AccountTable;
-use crate::broker::auth::AuthConfig;
+use crate::broker::auth::{AuthConfig, Trusted};
 use crate::broker::core::CORES_MAX;
 use crate::broker::{Core, CoreId, Kind, ServerIdentity, Settings};
 use crate::config::{self, Caution, Configuration, HostOptions, Options, Placement};
@@ -63,6 +64,10 @@ pub enum StartError {
         address: String,
         error: std::io::Error,
     },
+    WebSocket {
+        address: String,
+        error: std::io::Error,
+    },
     PidFile {
         path: String,
         error: std::io::Error,
@@ -70,6 +75,8 @@ pub enum StartError {
     Authorization(crate::broker::auth::AuthError),
     Accounts(crate::broker::accounts::AccountError),
     Tls(TlsError),
+    /// Operator mode, with the text.
+    Trust(String),
     Executor(ExecutorError),
     Core(String),
     Threads(std::io::Error),
@@ -112,12 +119,18 @@ impl fmt::Display for StartError {
                 "Can't listen to the monitor port: can't listen to the monitor port: listen tcp {address}: bind: {}",
                 reason(error)
             ),
+            Self::WebSocket { address, error } => write!(
+                f,
+                "Unable to listen for websocket connections: listen tcp {address}: bind: {}",
+                reason(error)
+            ),
             Self::PidFile { path, error } => {
                 write!(f, "Could not write pidfile: open {path}: {}", reason(error))
             }
             Self::Authorization(error) => error.fmt(f),
             Self::Accounts(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
+            Self::Trust(text) => f.write_str(text),
             Self::Executor(error) => error.fmt(f),
             Self::Core(text) => f.write_str(text),
             Self::Threads(error) => write!(f, "cannot start a thread: {error}"),
@@ -197,14 +210,14 @@ pub(super) struct Prepared {
     pub identity: ServerIdentity,
     pub auth: Arc<AuthConfig>,
     pub accounts: Arc<AccountTable>,
+    pub trusted: Option<Arc<Trusted>>,
     pub events: ControlReceiver,
     pub cores: Vec<CoreHandle>,
     pub threads: Vec<executor::Core<()>>,
     pub gatherer: Arc<Gatherer>,
     pub system: SystemHandle,
-    pub passwords: PasswordChecker,
-    pub port: u16,
-    pub http_port: u16,
+    pub credentials: CredentialChecker,
+    pub ports: Ports,
 }
 
 /// Checks the host, binds the ports, starts the cores.
@@ -226,12 +239,16 @@ pub(super) fn prepare(
         &privileges::online(),
     )
     .map_err(StartError::Privilege)?;
-    let auth = Arc::new(settings::auth(&options.authorization).map_err(StartError::Authorization)?);
-    let accounts = settings::accounts(options, None).map_err(StartError::Accounts)?;
+    let trusted = trust::start(options).map_err(StartError::Trust)?;
+    let auth = settings::auth(&options.authorization, trusted.as_ref());
+    let auth = Arc::new(auth.map_err(StartError::Authorization)?);
+    let accounts =
+        trust::accounts(options, trusted.as_deref(), None).map_err(StartError::Accounts)?;
     let accounts = Arc::new(accounts);
     let (to_system, from_cores) = system::channel();
     let transports = Arc::new(settings::transports(options).map_err(StartError::Tls)?);
     let (sender, events) = ControlSender::new(to_system);
+    let fetcher = trust::fetcher(&options.trust, &sender);
     signals::forward(sender.clone()).map_err(StartError::Threads)?;
 
     let mut identity = identity::new(options);
@@ -247,10 +264,23 @@ pub(super) fn prepare(
         Some(bind_monitor(options)?)
     };
     let monitor_address = monitor.as_ref().map(|(_, address)| *address);
+    let websocket = if options.websocket.is_on() {
+        Some(bind_websocket(options)?)
+    } else {
+        None
+    };
+    let websocket_address = websocket.as_ref().map(|(_, address)| *address);
     let (listener, address) = bind(&options.host, options.port)?;
     let port = address.port();
+    let mut listeners = vec![(Kind::Client, listener)];
+    listeners.extend(websocket.map(|(listener, _)| (Kind::WebSocket, listener)));
+    identity.websocket_port = websocket_address.map_or(0, |a| a.port());
     (identity.host, identity.port) = identity::advertised(options, port);
-    let http_port = monitor_address.map_or(0, |a| a.port());
+    let ports = Ports {
+        client: port,
+        http: monitor_address.map_or(0, |a| a.port()),
+        websocket: identity.websocket_port,
+    };
 
     let store = if options.jetstream.enabled {
         Some(StoreDir::prepare(options, &identity).map_err(StartError::JetStream)?)
@@ -271,7 +301,7 @@ pub(super) fn prepare(
     let (cores, threads) = start_cores(
         options,
         &cpus,
-        vec![(Kind::Client, listener)],
+        listeners,
         &transports,
         &loads,
         &core_settings,
@@ -292,7 +322,7 @@ pub(super) fn prepare(
         loads: Arc::clone(&loads),
         identity: server_snapshot(&identity, started, cpus.len()),
         base_path: options.http_base_path.clone(),
-        reloadable: Mutex::new(reloadable(options, port, http_port, started)),
+        reloadable: Mutex::new(reloadable(options, ports, started)),
         closed: Mutex::new(ClosedRing::new(
             usize::try_from(options.max_closed_clients).unwrap_or(0),
         )),
@@ -309,8 +339,19 @@ pub(super) fn prepare(
     system
         .serve(from_cores, Arc::clone(&gatherer), sender.clone())
         .map_err(StartError::Threads)?;
-    write_files(options, address, monitor_address, log)?;
+    write_files(options, address, monitor_address, websocket_address, log)?;
     cores[0].call(Box::new(Driver::start_listening));
+    if let Some(address) = websocket_address {
+        let at = host_port(&options.websocket.host, i64::from(address.port()));
+        log.line(
+            Tag::Info,
+            &format!("Listening for websocket clients on ws://{at}"),
+        );
+        log.line(
+            Tag::Warn,
+            "Websocket not configured with TLS. DO NOT USE IN PRODUCTION!",
+        );
+    }
     let at = host_port(&options.host, i64::from(address.port()));
     log.line(
         Tag::Info,
@@ -326,17 +367,17 @@ pub(super) fn prepare(
     }
     log.line(Tag::Info, "Server is ready");
     Ok(Prepared {
-        passwords: PasswordChecker::new(cores.clone()),
-        port,
+        credentials: CredentialChecker::new(cores.clone(), fetcher),
+        ports,
         identity,
         auth,
         accounts,
+        trusted,
         events,
         cores,
         threads,
         gatherer,
         system,
-        http_port,
     })
 }
 
@@ -365,6 +406,33 @@ fn announce(options: &Options, identity: &ServerIdentity, log: &mut Logger, caut
             Tag::Info,
             &format!("Using configuration file: {file} ({digest})"),
         );
+    }
+    announce_operators(options, log);
+}
+
+/// The operators that are trusted, in nats-server's form.
+fn announce_operators(options: &Options, log: &mut Logger) {
+    let operators = options.trust.operator_claims();
+    if operators.is_empty() {
+        return;
+    }
+    let time = |seconds: i64| match jiff::Timestamp::from_second(seconds) {
+        Ok(time) if seconds > 0 => time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+        _ => "Never".to_owned(),
+    };
+    log.line(Tag::Info, "Trusted Operators");
+    for operator in operators {
+        let system = &operator.data.system_account;
+        log.line(Tag::Info, &format!("  System  : {system:?}"));
+        log.line(Tag::Info, &format!("  Operator: {:?}", operator.name));
+        let issued = time(operator.issued_at);
+        log.line(Tag::Info, &format!("  Issued  : {issued}"));
+        let expires = time(operator.expires);
+        log.line(Tag::Info, &format!("  Expires : {expires}"));
+    }
+    if options.named_system_account().is_none() {
+        let line = "Trusted Operators should utilize a System Account";
+        log.line(Tag::Warn, line);
     }
 }
 
@@ -405,10 +473,22 @@ fn bind_monitor(options: &Options) -> Result<(TcpListener, SocketAddr), StartErr
     }
 }
 
+fn bind_websocket(options: &Options) -> Result<(OwnedFd, SocketAddr), StartError> {
+    let (host, port) = (&options.websocket.host, options.websocket.port);
+    bind(host, port).map_err(|error| match error {
+        StartError::Listen { error, .. } => StartError::WebSocket {
+            address: host_port(host, port.max(0)),
+            error,
+        },
+        other => other,
+    })
+}
+
 fn write_files(
     options: &Options,
     client: SocketAddr,
     monitor: Option<SocketAddr>,
+    websocket: Option<SocketAddr>,
     log: &mut Logger,
 ) -> Result<(), StartError> {
     if !options.pid_file.is_empty() {
@@ -418,7 +498,7 @@ fn write_files(
         })?;
     }
     if !options.ports_file_dir.is_empty()
-        && let Err(error) = files::write_ports(&options.ports_file_dir, client, monitor)
+        && let Err(error) = files::write_ports(&options.ports_file_dir, client, monitor, websocket)
     {
         log.line(
             Tag::Error,
@@ -446,9 +526,9 @@ fn server_snapshot(identity: &ServerIdentity, start: i64, cores: usize) -> Serve
     }
 }
 
-pub(super) fn reloadable(options: &Options, port: u16, http_port: u16, now: i64) -> Reloadable {
+pub(super) fn reloadable(options: &Options, ports: Ports, now: i64) -> Reloadable {
     Reloadable {
-        options: settings::shown(options, port, http_port),
+        options: settings::shown(options, ports),
         config_load_time: now,
         config_digest: options.config_digest.clone(),
     }

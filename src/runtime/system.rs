@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel as answers, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::control::{ControlEvent, ControlSender, CoreHandle};
@@ -27,6 +27,16 @@ use crate::system::{Answer, Ask, Due, Schedule, Stamper, patterns};
 pub const QUEUE_MAX: usize = 1024;
 /// Events that are looked at together: one gathering serves them.
 const BATCH_MAX: usize = 256;
+/// Requests of other accounts about themselves that may wait.
+pub const OWN_REQUESTS_MAX: usize = 32;
+/// The services keep the cores busy for at most one part in so many of the time.
+const REST_FACTOR: u32 = 4;
+/// Longest rest after a gathering.
+const REST_MAX: Duration = Duration::from_secs(1);
+/// The same after a request of another account.
+const OWN_REST_MAX: Duration = Duration::from_millis(20);
+/// A gathering that takes less needs no rest.
+const REST_FREE: Duration = Duration::from_millis(1);
 /// How long a reload may take before the requester is told nothing.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -40,14 +50,31 @@ pub enum SystemEvent {
 #[derive(Clone)]
 pub struct SystemSender {
     events: SyncSender<SystemEvent>,
-    dropped: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    dropped: AtomicU64,
+    /// Requests of other accounts about themselves that wait.
+    own: AtomicUsize,
+}
+
+/// A request of an account other than the system account.
+fn is_own(event: &SystemEvent) -> bool {
+    matches!(event, SystemEvent::Request(request) if request.only.is_some())
 }
 
 impl SystemSender {
     /// Hands on, or drops if too much waits.
     pub fn send(&self, event: SystemEvent) {
-        if self.events.try_send(event).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let own = is_own(&event);
+        let full = own && self.counts.own.fetch_add(1, Ordering::Relaxed) >= OWN_REQUESTS_MAX;
+        if full || self.events.try_send(event).is_err() {
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            if own {
+                self.counts.own.fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -55,22 +82,22 @@ impl SystemSender {
 /// The services' end.
 pub struct SystemReceiver {
     events: Receiver<SystemEvent>,
-    dropped: Arc<AtomicU64>,
+    counts: Arc<Counts>,
 }
 
 /// The way from the cores to the services.
 pub fn channel() -> (SystemSender, SystemReceiver) {
     let (events, inbox) = sync_channel(QUEUE_MAX);
-    let dropped = Arc::new(AtomicU64::new(0));
+    let counts = Arc::new(Counts::default());
     let sender = SystemSender {
         events,
-        dropped: Arc::clone(&dropped),
+        counts: Arc::clone(&counts),
     };
     (
         sender,
         SystemReceiver {
             events: inbox,
-            dropped,
+            counts,
         },
     )
 }
@@ -116,6 +143,8 @@ impl SystemHandle {
             gatherer,
             control,
             clock: Clock::new(),
+            changed: BTreeSet::new(),
+            rest_until: Instant::now(),
         };
         thread::Builder::new()
             .name("system".into())
@@ -185,6 +214,10 @@ struct Services {
     gatherer: Arc<Gatherer>,
     control: ControlSender,
     clock: Clock,
+    /// Accounts whose count of connections may have changed and was not told.
+    changed: BTreeSet<String>,
+    /// No gathering that can wait begins before.
+    rest_until: Instant,
 }
 
 impl Services {
@@ -198,7 +231,15 @@ impl Services {
                     Due::Accounts => self.tell_accounts(),
                 }
             }
-            let wait = Duration::from_nanos(schedule.next().saturating_sub(now));
+            let mut wait = Duration::from_nanos(schedule.next().saturating_sub(now));
+            if !self.changed.is_empty() {
+                let rest = self.rest_until.saturating_duration_since(Instant::now());
+                if rest.is_zero() {
+                    self.tell_changes();
+                } else {
+                    wait = wait.min(rest);
+                }
+            }
             match self.events.events.recv_timeout(wait) {
                 Ok(event) => self.take(event),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -218,6 +259,11 @@ impl Services {
                     // In order: who asks sees what happened before.
                     self.tell_clients(std::mem::take(&mut clients));
                     self.answer(&request);
+                    if request.only.is_some() {
+                        self.events.counts.own.fetch_sub(1, Ordering::Relaxed);
+                        let rest = self.rest_until.saturating_duration_since(Instant::now());
+                        thread::sleep(rest.min(OWN_REST_MAX));
+                    }
                 }
             }
             next = if clients.len() < BATCH_MAX {
@@ -227,7 +273,7 @@ impl Services {
             };
         }
         self.tell_clients(clients);
-        let dropped = self.events.dropped.swap(0, Ordering::Relaxed);
+        let dropped = self.events.counts.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             self.control.log(
                 LogLevel::Warn,
@@ -240,48 +286,74 @@ impl Services {
         Clock::new().now().unix_ns
     }
 
-    fn accounts(&self, only: Vec<String>, now: i64) -> Snapshot {
-        self.gatherer
-            .snapshot(&Request::of_accounts(true, only), now)
+    fn gather(&mut self, request: &Request, now: i64) -> Snapshot {
+        let began = Instant::now();
+        let snapshot = self.gatherer.snapshot(request, now);
+        let took = began.elapsed();
+        if took > REST_FREE {
+            self.rest_until = Instant::now() + (took * REST_FACTOR).min(REST_MAX);
+        }
+        snapshot
     }
 
-    fn tell_clients(&self, clients: Vec<ClientEvent>) {
+    fn accounts(&mut self, only: Vec<String>, now: i64) -> Snapshot {
+        self.gather(&Request::of_accounts(true, only), now)
+    }
+
+    fn tell_clients(&mut self, clients: Vec<ClientEvent>) {
         if clients.is_empty() {
             return;
         }
-        let now = self.unix_ns();
-        let changed: BTreeSet<&str> = clients
-            .iter()
-            .filter_map(ClientEvent::counted_account)
-            .collect();
-        let mut accounts: Vec<AccountSnapshot> = Vec::new();
-        if !changed.is_empty()
-            && self
-                .handle
-                .is_heard(changed.iter().flat_map(|a| counts(a)).collect())
-        {
-            accounts = self.accounts(Vec::new(), now).accounts;
-            accounts.retain(|account| changed.contains(&*account.name));
+        let accounts = clients.iter().filter_map(ClientEvent::counted_account);
+        self.changed.extend(accounts.map(str::to_owned));
+        if Instant::now() >= self.rest_until {
+            self.tell_changes();
         }
-        let mut announcements = Vec::new();
-        {
+        let now = self.unix_ns();
+        let announcements = {
             let mut announcer = Announcer {
                 stamper: &mut self.handle.stamper(),
                 now,
             };
-            for event in &clients {
-                let counted = event.counted_account();
-                if let Some(at) = accounts.iter().position(|a| Some(&*a.name) == counted) {
-                    // Once for all that changed meanwhile.
-                    announcements.extend(announcer.account(&accounts.swap_remove(at)));
-                }
-                announcements.extend(announcer.client(event));
-            }
-        }
+            clients
+                .iter()
+                .flat_map(|event| announcer.client(event))
+                .collect()
+        };
         self.handle.announce(announcements);
     }
 
-    fn tell_figures(&self) {
+    /// Tells how many connections the accounts have in which clients came or went.
+    fn tell_changes(&mut self) {
+        let changed = std::mem::take(&mut self.changed);
+        if changed.is_empty()
+            || !self
+                .handle
+                .is_heard(changed.iter().flat_map(|a| counts(a)).collect())
+        {
+            return;
+        }
+        let now = self.unix_ns();
+        let mut accounts = self.accounts(Vec::new(), now).accounts;
+        accounts.retain(|account| changed.contains(&account.name));
+        self.tell_counts(&accounts, now);
+    }
+
+    fn tell_counts(&self, accounts: &[AccountSnapshot], now: i64) {
+        let announcements = {
+            let mut announcer = Announcer {
+                stamper: &mut self.handle.stamper(),
+                now,
+            };
+            accounts
+                .iter()
+                .flat_map(|account| announcer.account(account))
+                .collect()
+        };
+        self.handle.announce(announcements);
+    }
+
+    fn tell_figures(&mut self) {
         let id = self.handle.stamper().server.server_id.clone();
         if !self
             .handle
@@ -299,7 +371,7 @@ impl Services {
         self.handle.announce(vec![announcement]);
     }
 
-    fn tell_accounts(&self) {
+    fn tell_accounts(&mut self) {
         let now = self.unix_ns();
         let mut accounts = self.accounts(Vec::new(), now).accounts;
         accounts.retain(|a| a.client_connections > 0 && a.name != "$G");
@@ -309,20 +381,10 @@ impl Services {
         {
             return;
         }
-        let announcements = {
-            let mut announcer = Announcer {
-                stamper: &mut self.handle.stamper(),
-                now,
-            };
-            accounts
-                .iter()
-                .flat_map(|account| announcer.account(account))
-                .collect()
-        };
-        self.handle.announce(announcements);
+        self.tell_counts(&accounts, now);
     }
 
-    fn answer(&self, request: &SystemRequest) {
+    fn answer(&mut self, request: &SystemRequest) {
         let asked = Ask::read(request, &self.handle.stamper().server);
         let Some(asked) = asked else {
             return;
@@ -354,10 +416,10 @@ impl Services {
         }
     }
 
-    fn carry_out(&self, ask: Ask, now: i64) -> Answer {
+    fn carry_out(&mut self, ask: Ask, now: i64) -> Answer {
         match ask {
             Ask::Monitor(request, part) => {
-                let snapshot = self.gatherer.snapshot(&request, now);
+                let snapshot = self.gather(&request, now);
                 Answer::of_monitor(&request, &part, &snapshot)
             }
             Ask::Statsz => {
@@ -397,7 +459,6 @@ impl Services {
             Ask::Memory => Answer::of_memory(process::resident_bytes()),
             Ask::Fixed(json) => Answer::Data(json.as_bytes().to_vec()),
             Ask::Profile(name) => Answer::no_profile(&name),
-            Ask::Refused(text) => Answer::Failed(text),
         }
     }
 
@@ -411,7 +472,7 @@ impl Services {
             .any(|core| core.ask(ask.clone()) == Some(true))
     }
 
-    fn subscribers(&self, account: String, subject: String, now: i64) -> Answer {
+    fn subscribers(&mut self, account: String, subject: String, now: i64) -> Answer {
         let snapshot = self.accounts(Vec::new(), now);
         let account = if account.is_empty() {
             snapshot.server.options.system_account

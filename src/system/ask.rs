@@ -95,8 +95,6 @@ pub enum Ask {
     Fixed(&'static str),
     /// There are no profiles: the name that was asked for.
     Profile(String),
-    /// Error 500 for what is asked.
-    Refused(String),
 }
 
 /// A request that was understood, or the text of error 400.
@@ -104,17 +102,6 @@ pub type Asked = Result<Ask, String>;
 
 fn monitor(path: &str, query: &Query) -> Ask {
     Ask::Monitor(Box::new(Request::of_service(path, query)), Part::Whole)
-}
-
-fn connz(query: &Query) -> Ask {
-    if !query.bytes("filter_subject").is_empty() {
-        return Ask::Refused(if query.bytes("acc").is_empty() {
-            "filter by subject only valid with account filtering".to_owned()
-        } else {
-            "filter by subject is not supported".to_owned()
-        });
-    }
-    monitor("/connz", query)
 }
 
 impl Ask {
@@ -213,7 +200,7 @@ impl Ask {
         Some(Ok(match name {
             "STATSZ" => Ask::Statsz,
             "VARZ" => monitor("/varz", query),
-            "CONNZ" => connz(query),
+            "CONNZ" => monitor("/connz", query),
             "SUBSZ" => monitor("/subsz", query),
             "ROUTEZ" => monitor("/routez", query),
             "GATEWAYZ" => monitor("/gatewayz", query),
@@ -256,7 +243,7 @@ impl Ask {
             query.replace("subs", "true");
         }
         Some(Ok(match name {
-            "CONNZ" => connz(query),
+            "CONNZ" => monitor("/connz", query),
             "SUBSZ" => monitor("/subsz", query),
             "LEAFZ" => monitor("/leafz", &Query::default()),
             "JSZ" => Ask::Monitor(
@@ -285,7 +272,13 @@ impl Ask {
                 Request::of_accounts(unused, vec![account.to_owned()]),
                 Part::SomeAccounts,
             ),
-            None => (Request::of_accounts(unused, options.accounts), Part::Whole),
+            None if options.accounts.is_empty() => {
+                (Request::of_accounts(unused, Vec::new()), Part::Whole)
+            }
+            None => (
+                Request::of_accounts(unused, options.accounts),
+                Part::SomeAccounts,
+            ),
         };
         Some(Ok(Self::Monitor(Box::new(request), part)))
     }

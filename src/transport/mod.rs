@@ -11,12 +11,15 @@
 
 mod certificate;
 mod tls;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::tls::{PENDING_BYTES_MAX, Tls, TlsRole};
-use crate::broker::{Batch, Kind, Opening, TlsFacts};
+pub use self::websocket::{DEFAULT_HANDSHAKE_TIMEOUT, WebSocket, WebSockets};
+use crate::broker::{Batch, CloseReason, Kind, Opening, TlsFacts, UpgradeFacts};
+use crate::protocol::websocket::{Deflater, HandshakeError};
 
 /// What [`Transport::receive`] found.
 #[derive(Debug)]
@@ -32,9 +35,17 @@ pub enum Received<'a> {
     /// The client does not even begin with it.
     NoHandshake,
     /// It went wrong, with the words of the log.
-    Failed(&'a str),
+    TlsFailed(&'a str),
+    /// A WebSocket upgrade was granted; `Established` follows.
+    Upgraded(UpgradeFacts),
+    /// A WebSocket upgrade was refused; the client may try again.
+    UpgradeRefused(HandshakeError),
+    /// A leaf node came by WebSocket: there are none yet.
+    Leafnode,
     /// The client says that nothing more comes.
     Ended,
+    /// Nothing more is read; the text, if any, is for the log.
+    Failed(Option<String>),
 }
 
 /// The transport of one connection.
@@ -43,15 +54,25 @@ pub struct Transport {
     tls: Option<Tls>,
     /// What it says by itself, waiting for the next send.
     output: Vec<u8>,
+    /// Of a connection of the WebSocket port.
+    websocket: Option<WebSocket>,
     closed: bool,
 }
 
 impl Transport {
-    /// Bytes came from the socket; they may be overwritten.
-    pub fn receive(&mut self, input: &mut [u8], mut deliver: impl FnMut(Received<'_>)) {
-        match &mut self.tls {
-            Some(tls) => tls.receive(input, &mut self.output, &mut deliver),
-            None => deliver(Received::Data(input)),
+    /// Bytes came from the socket; they may be overwritten. `unix_ns`: the wall clock.
+    pub fn receive(
+        &mut self,
+        input: &mut [u8],
+        unix_ns: i64,
+        mut deliver: impl FnMut(Received<'_>),
+    ) {
+        if let Some(tls) = &mut self.tls {
+            tls.receive(input, &mut self.output, &mut deliver);
+        } else if let Some(websocket) = &mut self.websocket {
+            websocket.receive(input, unix_ns, &mut deliver);
+        } else {
+            deliver(Received::Data(input));
         }
     }
 
@@ -68,8 +89,12 @@ impl Transport {
     }
 
     /// Appends what the transport has to say and then what becomes of `batch`.
-    pub fn encode(&mut self, batch: Option<&Batch>, into: &mut Vec<u8>) {
+    pub fn encode(&mut self, batch: Option<&Batch>, deflater: &mut Deflater, into: &mut Vec<u8>) {
         into.append(&mut self.output);
+        if let Some(websocket) = &mut self.websocket {
+            websocket.encode(batch, deflater, into);
+            return;
+        }
         let tls = self.tls.as_mut().filter(|tls| tls.is_open());
         let segments = batch.iter().flat_map(|batch| batch.segments());
         match tls {
@@ -89,14 +114,17 @@ impl Transport {
 
     /// Whether [`Transport::encode`] has something to send without a batch.
     pub fn has_output(&self) -> bool {
-        !self.output.is_empty()
+        !self.output.is_empty() || self.websocket.as_ref().is_some_and(WebSocket::has_output)
     }
 
     /// Everything of the core was encoded: says goodbye, once.
-    pub fn close(&mut self) {
+    pub fn close(&mut self, reason: CloseReason) {
         self.closed = true;
         if let Some(tls) = &mut self.tls {
             tls.close(&mut self.output);
+        }
+        if let Some(websocket) = &mut self.websocket {
+            websocket.close(reason);
         }
     }
 
@@ -111,6 +139,8 @@ impl Transport {
 pub struct Transports {
     /// TLS of the client port.
     pub tls: Option<TlsListener>,
+    /// If there is a WebSocket port.
+    pub websocket: Option<WebSockets>,
 }
 
 /// TLS of a port.
@@ -126,6 +156,13 @@ pub struct TlsListener {
 impl Transports {
     /// How a connection of this kind begins, and its transport.
     pub fn open(&self, kind: Kind) -> (Opening, Option<Box<Transport>>) {
+        if let (Kind::WebSocket, Some(websocket)) = (kind, &self.websocket) {
+            let transport = Transport {
+                websocket: Some(websocket.session(false)),
+                ..Transport::default()
+            };
+            return (websocket.opening(), Some(Box::new(transport)));
+        }
         let (Kind::Client, Some(tls)) = (kind, &self.tls) else {
             return (Opening::Plain, None);
         };

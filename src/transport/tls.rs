@@ -194,7 +194,7 @@ impl Tls {
         self.collect_alert(output);
         self.stage = Stage::Over;
         self.pending = Vec::new();
-        deliver(Received::Failed(text));
+        deliver(Received::TlsFailed(text));
     }
 
     /// What TLS wants to tell the peer about an error.
@@ -278,7 +278,7 @@ impl Tls {
                     if was_open {
                         deliver(Received::Ended);
                     } else {
-                        deliver(Received::Failed("EOF"));
+                        deliver(Received::TlsFailed("EOF"));
                     }
                     return used + discard;
                 }

@@ -66,7 +66,7 @@ fn garbage_ends_in_an_alert() {
     let mut tls = Tls::new(role(false));
     let (seen, output) = events(&mut tls, b"\x16\x03\x01\x00\x05hello");
     assert_eq!(seen[0], "Began");
-    assert!(seen[1].starts_with("Failed"), "{seen:?}");
+    assert!(seen[1].starts_with("TlsFailed"), "{seen:?}");
     assert_eq!(output.first(), Some(&21));
     let (seen, output) = events(&mut tls, b"more");
     assert!(seen.is_empty() && output.is_empty());
@@ -82,7 +82,7 @@ fn an_endless_handshake_is_bounded() {
         record.extend_from_slice(if n == 0 { &[1, 255, 255, 255] } else { &[0; 4] });
         record.resize(5 + 1024, 0);
         let (seen, _) = events(&mut tls, &record);
-        failed |= seen.iter().any(|event| event.starts_with("Failed"));
+        failed |= seen.iter().any(|event| event.starts_with("TlsFailed"));
         assert!(tls.pending.len() <= PENDING_BYTES_MAX + record.len());
     }
     assert!(failed);

@@ -167,7 +167,6 @@ fn features_that_are_not_built_are_refused_by_name() {
         ("gateway", "gateway { name: a, port: -1 }\n"),
         ("mqtt", "mqtt { port: -1 }\n"),
         ("websocket", "websocket { port: -1, no_tls: true }\n"),
-        ("tls", "tls { cert_file: \"a\", key_file: \"b\" }\n"),
         (
             "accounts",
             "accounts { A { users [ {user: a, password: b} ] } }\n",

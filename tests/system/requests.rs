@@ -96,6 +96,19 @@ fn accounts_are_told_of() {
         conns["data"]["connections"][0]["subscriptions_list"][0],
         "foo.*"
     );
+    for (filter, found) in [("foo.1", 1), ("*.1", 1), (">", 1), ("foo", 0), ("x.*", 0)] {
+        let payload = format!(r#"{{"acc":"A","filter_subject":"{filter}"}}"#);
+        let conns = ask(&mut sys, "$SYS.REQ.SERVER.PING.CONNZ", &payload);
+        assert_eq!(conns["data"]["num_connections"], found, "{filter}");
+        assert_eq!(conns["data"]["total"], 1, "{filter}");
+    }
+    let no_account = ask(
+        &mut sys,
+        "$SYS.REQ.SERVER.PING.CONNZ",
+        r#"{"filter_subject":"foo"}"#,
+    );
+    let text = "filter by subject only valid with account filtering";
+    assert_eq!(no_account["error"]["description"], text);
     let info = ask(&mut sys, &subject("INFO"), "");
     assert_eq!(info["data"]["account_name"], "A");
     assert_eq!(info["data"]["client_connections"], 1);
