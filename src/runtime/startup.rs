@@ -535,6 +535,7 @@ pub(super) fn reloadable(options: &Options, ports: Ports, now: i64) -> Reloadabl
 }
 
 /// Starts a pinned thread for each CPU and waits until all of them serve.
+#[expect(clippy::too_many_arguments, reason = "what all cores share")]
 fn start_cores(
     options: &Options,
     cpus: &[usize],

@@ -22,6 +22,8 @@ fn a_file_without_settings_gives_the_defaults() {
         "c.conf: config has no values or is empty\n"
     );
     let expected = Options {
+        tls: None,
+        allow_non_tls: true,
         config_file: "c.conf".into(),
         config_digest: loaded.options.config_digest.clone(),
         ..Options::default()
