@@ -147,6 +147,10 @@ pub struct Connection {
     pub rtt_ns: u64,
     /// Credentials must have come by then; 0 when they have.
     pub auth_by: u64,
+    /// Its credentials end then; 0 for never.
+    pub expires_at: u64,
+    /// What it may prove itself with by signing it.
+    pub nonce: Option<Box<str>>,
     /// When the send under way began; 0 without one.
     pub send_began: u64,
     pub stall: Stall,
@@ -222,6 +226,8 @@ impl Connection {
             pings_out: 0,
             rtt_ns: 0,
             auth_by: 0,
+            nonce: None,
+            expires_at: 0,
             send_began: 0,
             stall: Stall::default(),
             route_hint: RouteRef::default(),

@@ -38,6 +38,7 @@ mod frugal;
 mod ingest;
 pub mod interest;
 mod internal;
+mod lifetime;
 mod mesh;
 mod opening;
 pub mod output;
