@@ -95,7 +95,7 @@ impl Transport {
             websocket.encode(batch, deflater, into);
             return;
         }
-        let tls = self.tls.as_mut().filter(|tls| tls.is_open());
+        let tls = self.tls.as_mut().filter(|tls| !tls.is_plain());
         let segments = batch.iter().flat_map(|batch| batch.segments());
         match tls {
             Some(tls) => {

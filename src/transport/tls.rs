@@ -92,9 +92,14 @@ impl Tls {
         }
     }
 
-    /// Whether output is to be encrypted.
-    pub fn is_open(&self) -> bool {
-        self.stage == Stage::Open
+    /// Whether output goes as it is: before the handshake, and to who speaks plain text. Once TLS
+    /// began, what cannot be encrypted any more is never sent at all.
+    pub fn is_plain(&self) -> bool {
+        match self.stage {
+            Stage::Silent | Stage::Handshake | Stage::Plain => true,
+            Stage::Open => false,
+            Stage::Over => self.connection.is_none(),
+        }
     }
 
     /// Whether bytes of a handshake wait for [`Tls::advance`].
@@ -124,6 +129,9 @@ impl Tls {
                 let (head, rest) = input.split_at_mut(missing.min(input.len()));
                 self.pending.extend_from_slice(head);
                 self.process_pending(output, deliver);
+                if self.pending.len() > PENDING_BYTES_MAX {
+                    self.fail("tls: handshake is too long", output, deliver);
+                }
                 if !rest.is_empty() {
                     self.receive(rest, output, deliver);
                 }
@@ -467,7 +475,11 @@ fn missing_bytes(pending: &[u8], next: &[u8]) -> usize {
     match (at(3), at(4)) {
         (Some(&high), Some(&low)) => {
             let len = HEAD + usize::from(u16::from_be_bytes([high, low]));
-            len.saturating_sub(pending.len()).max(1)
+            // A whole record that waits is part of a message over several.
+            match len.saturating_sub(pending.len()) {
+                0 => next.len(),
+                missing => missing,
+            }
         }
         _ => next.len(),
     }

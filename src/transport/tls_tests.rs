@@ -6,6 +6,7 @@ use super::*;
 fn a_record_is_completed_by_what_its_head_says() {
     assert_eq!(missing_bytes(&[23, 3, 3, 0, 10, 1], &[9; 100]), 9);
     assert_eq!(missing_bytes(&[23, 3], &[3, 0, 4, 9, 9, 9, 9, 9, 9]), 7);
+    assert_eq!(missing_bytes(&[22, 3, 3, 0, 1, 9], &[9; 100]), 100);
     assert_eq!(missing_bytes(&[23, 3], &[3]), 1);
     assert_eq!(missing_bytes(&[23, 3], &[3, 0]), 2);
 }
@@ -58,7 +59,7 @@ fn plain_text_is_refused_or_let_through() {
     let (seen, _) = events(&mut tls, b"PING\r\n");
     assert_eq!(seen.len(), 2);
     assert_eq!(seen[0], "Established");
-    assert!(!tls.is_open());
+    assert!(tls.is_plain());
 }
 
 #[test]
