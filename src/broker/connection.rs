@@ -85,6 +85,14 @@ pub struct Connection {
     pub peer: SocketAddr,
     pub kind: Kind,
     pub account: u16,
+    /// The account that counts it.
+    pub entered: Option<u16>,
+    /// Subjects that it publishes to may be mapped.
+    pub mapped: bool,
+    /// Bytes of headers and payload that its account allows, if it says so.
+    pub max_payload: Option<i64>,
+    /// Subscriptions that its account allows, if it says so.
+    pub max_subscriptions: Option<usize>,
     pub phase: Phase,
     /// In [`Phase::Opening`] alone.
     pub opening: Option<Box<OpeningState>>,
@@ -182,6 +190,10 @@ impl Connection {
             peer,
             kind: Kind::Client,
             account: 0,
+            entered: None,
+            mapped: false,
+            max_payload: None,
+            max_subscriptions: None,
             phase: Phase::Open,
             opening: None,
             upgrade: None,
@@ -236,6 +248,14 @@ impl Connection {
     /// Bytes of output that wait, those behind the flush barrier included.
     pub fn waiting(&self) -> usize {
         self.out.pending() + self.gate.as_ref().map_or(0, |gate| gate.held.len())
+    }
+
+    /// The largest message in bytes, of the server's limit and the account's; -1 for no limit.
+    pub fn payload_limit(&self, of_server: i64) -> i64 {
+        match self.max_payload {
+            Some(max) if of_server < 0 || max < of_server => max,
+            _ => of_server,
+        }
     }
 
     /// Becomes this user of the account of this id. It has no subscriptions if that is another

@@ -146,11 +146,16 @@ impl Core {
         };
         let mut parser = std::mem::take(&mut conn.parser);
         let mut headers = conn.headers;
+        let of_server = self.settings.max_payload;
+        let Some(conn) = self.conn(slot) else {
+            return;
+        };
+        let mut max_payload = conn.payload_limit(of_server);
         let mut rest = data;
         loop {
             let limits = ParseLimits {
                 max_control_line: self.settings.max_control_line,
-                max_payload: self.settings.max_payload,
+                max_payload,
                 headers,
             };
             let input = rest;
@@ -184,6 +189,7 @@ impl Core {
             }
             if !publishes {
                 headers = conn.headers;
+                max_payload = conn.payload_limit(of_server);
             }
         }
         if let Some(conn) = self.conn_mut(slot)
@@ -440,6 +446,12 @@ impl Core {
             conn.ping_at = first_ping;
         }
         conn.set_identity(identity, account);
+        if !self.enter_account(slot, account) {
+            return;
+        }
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
         let Some(options) = &conn.options else {
             return;
         };
@@ -480,7 +492,7 @@ impl Core {
             conn.auth_by = 0;
             conn.set_identity(identity, account);
         }
-        true
+        self.enter_account(slot, account)
     }
 
     fn on_ping(&mut self, slot: u32) {
@@ -570,7 +582,8 @@ impl Core {
         let Some(conn) = self.conn(slot) else {
             return;
         };
-        if let Some(max) = self.settings.max_subscriptions
+        let limits = [self.settings.max_subscriptions, conn.max_subscriptions];
+        if let Some(max) = limits.into_iter().flatten().min()
             && conn.sids.len() >= max
         {
             self.log_connection(LogLevel::Error, slot, "maximum subscriptions exceeded");

@@ -9,6 +9,7 @@ use super::control::CoreHandle;
 use super::disk::{Answer, AnswerSink, RingDisk};
 use super::log::{Logger, Tag};
 use super::persistence::Persistence;
+use crate::broker::accounts::{GLOBAL_ACCOUNT_ID, JetStreamRules, SYSTEM_ACCOUNT_ID};
 use crate::broker::{CoreId, ServerIdentity};
 use crate::config::{JetStreamOptions, Options, SyncPolicy};
 use crate::jetstream::settings::{
@@ -197,13 +198,43 @@ fn settings(
             },
             ..limits
         },
-        accounts: vec![AccountSettings {
-            number: 0,
-            name: "$G".to_owned(),
-            limits: Some(AccountLimits::default()),
-        }],
+        accounts: account_settings(options),
         ..defaults
     }
+}
+
+/// The accounts and what JetStream may use for each. The global one may use it where there is no
+/// other.
+fn account_settings(options: &Options) -> Vec<AccountSettings> {
+    let Ok(table) = super::settings::accounts(options, None) else {
+        // The same rules were compiled before.
+        return Vec::new();
+    };
+    let system = SYSTEM_ACCOUNT_ID;
+    let alone = table.existing().all(|entry| entry.id <= system);
+    table
+        .existing()
+        .map(|entry| AccountSettings {
+            number: entry.id,
+            name: entry.name().to_owned(),
+            limits: match &entry.rules.jetstream {
+                JetStreamRules::Enabled(limits) => Some(AccountLimits {
+                    max_memory: limits.max_memory,
+                    max_storage: limits.max_storage,
+                    max_streams: limits.max_streams,
+                    max_consumers: limits.max_consumers,
+                    max_ack_pending: limits.max_ack_pending,
+                    memory_max_stream_bytes: limits.memory_max_stream_bytes,
+                    storage_max_stream_bytes: limits.storage_max_stream_bytes,
+                    max_bytes_required: limits.max_bytes_required,
+                }),
+                JetStreamRules::Unset if alone && entry.id == GLOBAL_ACCOUNT_ID => {
+                    Some(AccountLimits::default())
+                }
+                JetStreamRules::Unset | JetStreamRules::Disabled => None,
+            },
+        })
+        .collect()
 }
 
 /// Memory of the host, in bytes.

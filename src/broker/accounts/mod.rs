@@ -6,10 +6,17 @@
 //! by all cores. Its ids stand for accounts everywhere: on connections, in
 //! cached routes and in the records between cores.
 
+mod compile;
+mod links;
 mod mapping;
 mod rules;
 mod table;
 
+pub use compile::MAX_CYCLE_SEARCH_DEPTH;
+pub use links::{
+    Crossing, DEFAULT_RESPONSE_THRESHOLD, Links, Rewrite, RewriteError, ServiceLink, ServiceTerms,
+    StreamLink,
+};
 pub use mapping::{Mapping, MappingError, check_mapping};
 pub use rules::{
     Access, AccountLimits, AccountRules, JetStreamLimits, JetStreamRules, LatencyRule,
