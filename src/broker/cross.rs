@@ -137,8 +137,10 @@ impl Core {
         beyond: &Beyond,
         message: &Message<'_>,
     ) -> Vec<(QueueId, usize)> {
-        let mut shares: Vec<(QueueId, usize, u64)> =
-            own.iter().map(|&(queue, weight)| (queue, 0, weight)).collect();
+        let mut shares: Vec<(QueueId, usize, u64)> = own
+            .iter()
+            .map(|&(queue, weight)| (queue, 0, weight))
+            .collect();
         for (number, crossing) in beyond.crossings.iter().enumerate() {
             if crossing.service.is_some() {
                 continue;
@@ -343,11 +345,7 @@ impl Core {
         if header.is_empty() {
             block.extend_from_slice(b"NATS/1.0\r\n\r\n");
         } else {
-            headers::strip(
-                header,
-                |name| name == REQUEST_INFO.as_bytes(),
-                &mut block,
-            );
+            headers::strip(header, |name| name == REQUEST_INFO.as_bytes(), &mut block);
         }
         match headers::append(&mut block, REQUEST_INFO, info.as_bytes()) {
             Ok(()) => block,
@@ -364,7 +362,13 @@ impl Core {
         let service = (message.account != conn.account)
             .then(|| &*self.accounts[usize::from(message.account)].name);
         let options = conn.options.as_deref();
-        let shared = |text: &str| if share { text.to_owned() } else { String::new() };
+        let shared = |text: &str| {
+            if share {
+                text.to_owned()
+            } else {
+                String::new()
+            }
+        };
         let info = RequestInfo {
             start: shared(&crate::monitor::format::rfc3339(conn.started_unix_ns)),
             host: shared(&conn.peer.ip().to_canonical().to_string()),
@@ -401,6 +405,7 @@ impl Core {
         let entry = &mut self.accounts[usize::from(account)];
         let id = entry.pattern(&pattern)?;
         let sub = self.subs.insert(RESPONSES, id, NO_QUEUE, b"", false);
+        self.internal.system_subscriptions += 1;
         let announcement = entry.attach(self.id, &mut self.subs, sub);
         self.interest_changed(account, id);
         if let Some(announcement) = announcement {

@@ -95,7 +95,9 @@ impl Core {
                 self.recheck_subscriptions(slot);
             }
             // Without a word, as nats-server does.
-            None if moved => self.close(slot, CloseReason::CredentialsRevoked, CloseMode::AfterFlush),
+            None if moved => {
+                self.close(slot, CloseReason::CredentialsRevoked, CloseMode::AfterFlush)
+            }
             None => {
                 let who = format!("authentication error - User {user:?}");
                 self.log_connection(LogLevel::Error, slot, &who);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
-use super::core::CoreId;
 use super::accounts::Crossing;
+use super::core::CoreId;
 use super::interest::{Account, Target};
 use super::subscriptions::{QueueId, SubId, Subscriptions};
 use crate::subject::TextHash;
@@ -137,10 +137,7 @@ impl Route {
 
     /// Nobody wants the subject.
     pub fn is_empty(&self) -> bool {
-        self.locals.is_empty()
-            && self.cores == 0
-            && self.groups.is_empty()
-            && self.beyond.is_none()
+        self.locals.is_empty() && self.cores == 0 && self.groups.is_empty() && self.beyond.is_none()
     }
 
     /// Gives back memory that is out of proportion to what the route holds.

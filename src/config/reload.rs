@@ -285,8 +285,14 @@ fn jetstream_accounts(options: &Options) -> Vec<(&str, &JetStreamRules)> {
         .filter(|account| matches!(account.jetstream, JetStreamRules::Enabled(_)))
         .map(|account| (account.name.as_str(), &account.jetstream))
         .collect();
-    let system = options.named_system_account().unwrap_or(DEFAULT_SYSTEM_ACCOUNT);
-    if options.accounts.iter().all(|account| account.name == system) {
+    let system = options
+        .named_system_account()
+        .unwrap_or(DEFAULT_SYSTEM_ACCOUNT);
+    if options
+        .accounts
+        .iter()
+        .all(|account| account.name == system)
+    {
         list.push((GLOBAL_ACCOUNT_NAME, &JetStreamRules::Unset));
     }
     list

@@ -305,6 +305,7 @@ pub(super) fn prepare(
     let gatherer = Arc::new(Gatherer {
         cores: cores.clone(),
         jetstream: store.as_ref().map(StoreDir::shown),
+        jetstream_accounts: store.as_ref().map(StoreDir::accounts).unwrap_or_default(),
         cpus: cpus.clone(),
         loads: Arc::clone(&loads),
         identity: server_snapshot(&identity, started, cpus.len()),

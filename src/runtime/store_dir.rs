@@ -99,6 +99,15 @@ impl StoreDir {
         }
     }
 
+    /// Names of the accounts that may use it.
+    pub fn accounts(&self) -> Vec<String> {
+        let accounts = self.settings.accounts.iter();
+        accounts
+            .filter(|account| account.limits.is_some())
+            .map(|account| account.name.clone())
+            .collect()
+    }
+
     /// The lines that nats-server logs when JetStream starts, and what an acknowledgement means.
     pub fn announce(&self, log: &mut Logger) {
         let mut line = |text: &str| log.line(Tag::Info, text);

@@ -337,7 +337,9 @@ fn wildcards_of(destination: &str) -> String {
     let tokens: Vec<&str> = destination
         .split('.')
         .map(|token| {
-            let reference = token.strip_prefix('$').is_some_and(|n| n.parse::<u32>().is_ok())
+            let reference = token
+                .strip_prefix('$')
+                .is_some_and(|n| n.parse::<u32>().is_ok())
                 || token.starts_with("{{");
             if reference { "*" } else { token }
         })

@@ -148,25 +148,24 @@ fn has_wildcard(subject: &str) -> bool {
     !subject::is_literal(subject.as_bytes())
 }
 
-/// Numbers of wildcards that the destination leaves out.
+/// Whether the destination refers to fewer wildcards than the source has.
 fn leaves_out(source: &str, destination: &str) -> bool {
     let wildcards = source.split('.').filter(|token| *token == "*").count();
-    let used = |number: usize| {
-        destination.split('.').any(|token| {
-            token == format!("${number}")
-                || token
-                    .strip_prefix("{{")
-                    .and_then(|call| call.split_once('('))
-                    .is_some_and(|(_, arguments)| {
-                        arguments
-                            .trim_end_matches("}}")
-                            .trim_end_matches(')')
-                            .split(',')
-                            .any(|argument| argument.trim() == number.to_string())
-                    })
-        })
+    let references = |token: &str| {
+        if !is_reference(token) {
+            return 0;
+        }
+        let call = token
+            .strip_prefix("{{")
+            .and_then(|call| call.split_once('('));
+        match call {
+            Some((name, arguments)) if name.trim().eq_ignore_ascii_case("partition") => {
+                arguments.split(',').count() - 1
+            }
+            _ => 1,
+        }
     };
-    !(1..=wildcards).all(used)
+    destination.split('.').map(references).sum::<usize>() < wildcards
 }
 
 /// Why an import cannot be rewritten as asked; the text follows the subjects in nats-server's.
@@ -191,7 +190,11 @@ impl std::fmt::Display for RewriteError {
 }
 
 /// How messages of `remote` become messages here.
-pub(super) fn stream_rewrite(remote: &str, to: &str, prefix: &str) -> Result<Rewrite, RewriteError> {
+pub(super) fn stream_rewrite(
+    remote: &str,
+    to: &str,
+    prefix: &str,
+) -> Result<Rewrite, RewriteError> {
     if !prefix.is_empty() {
         let mut prefix = prefix.to_owned();
         if !prefix.ends_with('.') {
@@ -224,7 +227,9 @@ pub(super) fn service_rewrite(remote: &str, to: &str) -> Result<(String, Rewrite
     let local: Vec<&str> = to
         .split('.')
         .map(|token| {
-            let number = token.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
+            let number = token
+                .strip_prefix('$')
+                .and_then(|n| n.parse::<usize>().ok());
             match number {
                 Some(number) => {
                     order.push(number);

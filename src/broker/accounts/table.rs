@@ -96,11 +96,11 @@ impl AccountEntry {
     /// Counts a connection that comes; false if there are too many already.
     pub fn admit_connection(&self) -> bool {
         let max = self.rules.limits.max_connections.unwrap_or(u64::MAX);
-        let admitted = self
-            .connections
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-                (count < max).then_some(count + 1)
-            });
+        let admitted =
+            self.connections
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+                    (count < max).then_some(count + 1)
+                });
         admitted.is_ok()
     }
 
