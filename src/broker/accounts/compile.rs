@@ -1,6 +1,6 @@
 //! The exports and imports of all accounts become the links between them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::links::{
     DEFAULT_RESPONSE_THRESHOLD, Links, ServiceLink, ServiceTerms, StreamLink, service_rewrite,
@@ -8,12 +8,9 @@ use super::links::{
 };
 use super::mapping::Mapping;
 use super::rules::{Access, AccountRules, ServiceImport, StreamImport};
-use super::table::{AccountEntry, AccountError};
+use super::table::{AccountEntry, AccountError, GLOBAL_ACCOUNT_ID, SYSTEM_ACCOUNT_ID};
 use crate::subject;
 use std::sync::Arc;
-
-/// Accounts that a chain of imports may lead through before it counts as a cycle.
-pub const MAX_CYCLE_SEARCH_DEPTH: usize = 1024;
 
 /// An import while cycles are looked for.
 struct Edge {
@@ -29,6 +26,8 @@ pub(super) struct Compiler<'a> {
     ids: &'a HashMap<String, u16>,
     links: Vec<Links>,
     edges: Vec<Vec<Edge>>,
+    /// Imports that cannot be are left out, not refused: their exporter may come later.
+    lenient: bool,
 }
 
 fn is_subset(inner: &str, outer: &str) -> bool {
@@ -67,13 +66,18 @@ fn has_token_position(subject: &str, position: usize) -> bool {
 }
 
 impl<'a> Compiler<'a> {
-    pub fn new(accounts: &'a [Arc<AccountEntry>], ids: &'a HashMap<String, u16>) -> Self {
+    pub fn new(
+        accounts: &'a [Arc<AccountEntry>],
+        ids: &'a HashMap<String, u16>,
+        lenient: bool,
+    ) -> Self {
         let count = accounts.len();
         Self {
             accounts,
             ids,
             links: (0..count).map(|_| Links::default()).collect(),
             edges: (0..count).map(|_| Vec::new()).collect(),
+            lenient,
         }
     }
 
@@ -83,21 +87,34 @@ impl<'a> Compiler<'a> {
 
     fn account(&self, name: &str) -> Option<&'a AccountRules> {
         let entry = &self.accounts[usize::from(*self.ids.get(name)?)];
-        // Of these two nothing is configured in exports.
-        entry.exists.then_some(&entry.rules)
+        // The global account exports nothing, nor does a system account that is not configured.
+        let is_configured = match entry.id {
+            GLOBAL_ACCOUNT_ID => false,
+            SYSTEM_ACCOUNT_ID => entry.rules != AccountRules::named(name),
+            _ => entry.exists,
+        };
+        is_configured.then_some(&entry.rules)
     }
 
     pub fn compile(mut self) -> Result<Vec<Arc<Links>>, AccountError> {
-        self.check_exports()?;
+        if !self.lenient {
+            self.check_exports()?;
+        }
         for entry in self.existing() {
             for import in &entry.rules.stream_imports {
-                self.stream_import(entry, import)?;
+                let added = self.stream_import(entry, import);
+                if !self.lenient {
+                    added?;
+                }
             }
         }
         self.edges.iter_mut().for_each(Vec::clear);
         for entry in self.existing() {
             for import in &entry.rules.service_imports {
-                self.service_import(entry, import)?;
+                let added = self.service_import(entry, import);
+                if !self.lenient {
+                    added?;
+                }
             }
         }
         for entry in self.existing() {
@@ -153,28 +170,30 @@ impl<'a> Compiler<'a> {
             return true;
         }
         let (account, remote) = (edge.account, edge.remote.clone());
-        self.edges[usize::from(importer)].push(edge);
-        let mut visited = vec![importer];
-        !self.leads_back(account, &remote, &mut visited)
+        let edges = &mut self.edges[usize::from(importer)];
+        edges.push(edge);
+        let origin = (importer, edges.len() - 1);
+        !self.leads_to(origin, account, remote)
     }
 
-    /// Whether imports of `account` that take part in `subject` lead to an account on the way.
-    fn leads_back(&self, account: u16, subject: &str, visited: &mut Vec<u16>) -> bool {
-        if visited.len() > MAX_CYCLE_SEARCH_DEPTH {
-            return true;
-        }
-        visited.push(account);
-        for edge in &self.edges[usize::from(account)] {
-            if !subject::overlaps(edge.local.as_bytes(), subject.as_bytes()) {
-                continue;
+    /// Whether imports of `account` that take part in `subject` lead to the import `origin`. Those
+    /// before it form no cycle without it.
+    fn leads_to(&self, origin: (u16, usize), account: u16, subject: String) -> bool {
+        let mut seen = HashSet::new();
+        let mut left = vec![(account, subject)];
+        while let Some((account, subject)) = left.pop() {
+            for (number, edge) in self.edges[usize::from(account)].iter().enumerate() {
+                if !subject::overlaps(edge.local.as_bytes(), subject.as_bytes()) {
+                    continue;
+                }
+                if (account, number) == origin {
+                    return true;
+                }
+                if seen.insert((account, number)) {
+                    left.push((edge.account, edge.remote.clone()));
+                }
             }
-            if visited.contains(&edge.account)
-                || self.leads_back(edge.account, &edge.remote, visited)
-            {
-                return true;
-            }
         }
-        visited.pop();
         false
     }
 
@@ -247,6 +266,7 @@ impl<'a> Compiler<'a> {
             remote: import.subject.clone(),
         };
         if !self.add_edge(entry.id, edge) {
+            self.edges[usize::from(entry.id)].pop();
             return Err(failed("import forms a cycle".to_owned()));
         }
         self.links[usize::from(from)].streams.push(StreamLink {
@@ -312,6 +332,7 @@ impl<'a> Compiler<'a> {
             remote: wildcards_of(&import.subject),
         };
         if !self.add_edge(entry.id, edge) {
+            self.edges[usize::from(entry.id)].pop();
             return Err(failed("import forms a cycle".to_owned()));
         }
         self.links[usize::from(account)].serves = true;

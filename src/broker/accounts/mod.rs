@@ -12,7 +12,6 @@ mod mapping;
 mod rules;
 mod table;
 
-pub use compile::MAX_CYCLE_SEARCH_DEPTH;
 pub use links::{
     Crossing, DEFAULT_RESPONSE_THRESHOLD, Links, Rewrite, RewriteError, ServiceLink, ServiceTerms,
     StreamLink,

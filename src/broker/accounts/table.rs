@@ -165,13 +165,14 @@ impl AccountTable {
     }
 
     /// The table with one account added or changed (an account JWT that came or was renewed).
+    /// Imports of accounts that have not come yet open nothing until they have.
     ///
     /// # Errors
     /// As [`AccountTable::compile`].
     pub fn updated(&self, rules: AccountRules) -> Result<Self, AccountError> {
         let mut table = self.copy();
         table.set(rules)?;
-        table.link()?;
+        table.link(true)?;
         Ok(table)
     }
 
@@ -183,7 +184,7 @@ impl AccountTable {
             }
             self.set(rules)?;
         }
-        self.link()
+        self.link(false)
     }
 
     fn empty() -> Self {
@@ -202,8 +203,8 @@ impl AccountTable {
         }
     }
 
-    fn link(&mut self) -> Result<(), AccountError> {
-        self.links = Compiler::new(&self.accounts, &self.ids).compile()?;
+    fn link(&mut self, lenient: bool) -> Result<(), AccountError> {
+        self.links = Compiler::new(&self.accounts, &self.ids, lenient).compile()?;
         Ok(())
     }
 
@@ -270,6 +271,7 @@ impl AccountTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::accounts::{ServiceExport, ServiceImport};
 
     fn rules(names: &[&str]) -> Vec<AccountRules> {
         names.iter().map(|name| AccountRules::named(name)).collect()
@@ -291,5 +293,51 @@ mod tests {
     fn an_account_is_listed_once() {
         let twice = AccountTable::compile(rules(&["A", "A"]), None);
         assert_eq!(twice.unwrap_err(), AccountError::Duplicate("A".to_owned()));
+    }
+
+    #[test]
+    fn cycles_are_refused() {
+        let build = |imports: &[(&str, &str, &str, &str)]| {
+            let mut all = rules(&["A", "B", "C"]);
+            for rules in &mut all {
+                rules.service_exports = vec![ServiceExport {
+                    subject: ">".to_owned(),
+                    ..ServiceExport::default()
+                }];
+                for &(importer, account, subject, to) in imports {
+                    if rules.name == importer {
+                        rules.service_imports.push(ServiceImport {
+                            account: account.to_owned(),
+                            subject: subject.to_owned(),
+                            to: to.to_owned(),
+                            ..ServiceImport::default()
+                        });
+                    }
+                }
+            }
+            AccountTable::compile(all, None)
+                .map(|_| ())
+                .map_err(|e| e.to_string())
+        };
+        let refused = Err("Error adding service import \"help\": import forms a cycle".to_owned());
+        assert_eq!(
+            build(&[("A", "B", "help", ""), ("B", "A", "help", "")]),
+            refused
+        );
+        let three = [
+            ("A", "B", "help", ""),
+            ("B", "C", "help", ""),
+            ("C", "A", "help", ""),
+        ];
+        assert_eq!(build(&three), refused);
+        assert_eq!(
+            build(&[("A", "B", "help", ""), ("B", "A", "help", "other")]),
+            Ok(())
+        );
+        assert_eq!(build(&[("A", "A", "help", "")]), Ok(()));
+        assert_eq!(
+            build(&[("A", "X", "help", "")]),
+            Err("\"X\" account not defined for service import".to_owned())
+        );
     }
 }
