@@ -10,6 +10,7 @@
 pub mod broker;
 pub mod config;
 pub mod jetstream;
+pub mod jwt;
 pub mod monitor;
 pub mod protocol;
 pub mod runtime;

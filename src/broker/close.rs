@@ -23,6 +23,7 @@ pub enum CloseReason {
     ServerShutdown,
     NoRespondersRequiresHeaders,
     CredentialsRevoked,
+    AuthenticationExpired,
     Kicked,
 }
 
@@ -50,6 +51,7 @@ impl CloseReason {
             Self::ServerShutdown => "Server Shutdown",
             Self::NoRespondersRequiresHeaders => "No Responders Requires Headers",
             Self::CredentialsRevoked => "Credentials Revoked",
+            Self::AuthenticationExpired => "Authentication Expired",
             Self::Kicked => "Kicked",
         }
     }

@@ -155,6 +155,10 @@ pub struct Connection {
     pub rtt_ns: u64,
     /// Credentials must have come by then; 0 when they have.
     pub auth_by: u64,
+    /// Its credentials end then; 0 for never.
+    pub expires_at: u64,
+    /// What it may prove itself with by signing it.
+    pub nonce: Option<Box<str>>,
     /// When the send under way began; 0 without one.
     pub send_began: u64,
     pub stall: Stall,
@@ -234,6 +238,8 @@ impl Connection {
             pings_out: 0,
             rtt_ns: 0,
             auth_by: 0,
+            nonce: None,
+            expires_at: 0,
             send_began: 0,
             stall: Stall::default(),
             route_hint: RouteRef::default(),
@@ -248,14 +254,6 @@ impl Connection {
     /// Bytes of output that wait, those behind the flush barrier included.
     pub fn waiting(&self) -> usize {
         self.out.pending() + self.gate.as_ref().map_or(0, |gate| gate.held.len())
-    }
-
-    /// The largest message in bytes, of the server's limit and the account's; -1 for no limit.
-    pub fn payload_limit(&self, of_server: i64) -> i64 {
-        match self.max_payload {
-            Some(max) if of_server < 0 || max < of_server => max,
-            _ => of_server,
-        }
     }
 
     /// Becomes this user of the account of this id. It has no subscriptions if that is another

@@ -308,6 +308,7 @@ impl Core {
         self.counters.connections_total += 1;
         self.open += 1;
         conn.kind = kind;
+        conn.nonce = self.settings.auth_of(kind).nonce(cid);
         let greets = self.begin_opening(&mut conn, opening);
         self.conns[slot as usize] = Some(conn);
         self.cid_slots.insert(cid, slot);
@@ -376,13 +377,13 @@ impl Core {
                 InfoKind::First if conn.kind == Kind::Client => auth.auth_required_in_first_info(),
                 InfoKind::First | InfoKind::AfterConnect | InfoKind::Update => auth.auth_required(),
             },
-            max_payload: if kind == InfoKind::First {
-                settings.max_payload
-            } else {
-                conn.payload_limit(settings.max_payload)
-            },
+            max_payload: self.max_payload(slot),
             client_id: conn.cid,
             client_ip: &client_ip,
+            nonce: match kind {
+                InfoKind::First => conn.nonce.as_deref().unwrap_or_default(),
+                InfoKind::AfterConnect | InfoKind::Update => "",
+            },
             ldm: self.lame_duck,
             host,
             port,

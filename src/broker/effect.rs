@@ -1,6 +1,6 @@
 //! What a core asks the runtime to do.
 
-use super::auth::PasswordJob;
+use super::auth::VerifyJob;
 use super::system::SystemRequest;
 use crate::monitor::snapshot::ConnSnapshot;
 
@@ -33,13 +33,13 @@ pub enum Effect {
     Resume { slot: u32 },
     /// Give up the send under way; [`super::Core::sent`] tells how much of it went.
     CancelSend { slot: u32 },
-    /// Check a password off the core; [`super::Core::verified`] answers.
+    /// Check credentials off the core; [`super::Core::verified`] answers.
     Verify {
         slot: u32,
         cid: u64,
         /// Nobody waits for the answer after this time of the monotonic clock, in nanoseconds.
         by: u64,
-        job: Box<PasswordJob>,
+        job: Box<VerifyJob>,
     },
     /// A line for the log.
     Log { level: LogLevel, line: String },

@@ -1,6 +1,6 @@
 //! Received bytes become commands, commands become actions.
 
-use super::auth::{Credentials, Decision, Identity};
+use super::auth::{Credentials, Decision, Identity, Refusal, Standing};
 use super::close::CloseReason;
 use super::connection::{Phase, pause};
 use super::core::{Core, InfoKind};
@@ -52,6 +52,7 @@ fn names_credentials(options: &ConnectOptions) -> bool {
         &options.pass,
         &options.auth_token,
         &options.nkey,
+        &options.jwt,
     ]
     .iter()
     .any(|field| !field.is_empty())
@@ -146,11 +147,7 @@ impl Core {
         };
         let mut parser = std::mem::take(&mut conn.parser);
         let mut headers = conn.headers;
-        let of_server = self.settings.max_payload;
-        let Some(conn) = self.conn(slot) else {
-            return;
-        };
-        let mut max_payload = conn.payload_limit(of_server);
+        let mut max_payload = self.max_payload(slot);
         let mut rest = data;
         loop {
             let limits = ParseLimits {
@@ -189,7 +186,7 @@ impl Core {
             }
             if !publishes {
                 headers = conn.headers;
-                max_payload = conn.payload_limit(of_server);
+                max_payload = self.max_payload(slot);
             }
         }
         if let Some(conn) = self.conn_mut(slot)
@@ -310,6 +307,8 @@ impl Core {
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
+        let nonce = conn.nonce.clone().unwrap_or_default();
+        let peer = conn.peer.ip();
         // A second CONNECT replaces the options; what it leaves out stays.
         let mut options = conn.options.take().unwrap_or_default();
         // Of the credentials, these are all that is left.
@@ -346,16 +345,16 @@ impl Core {
             pass: &options.pass,
             token: &options.auth_token,
             nkey: &options.nkey,
+            sig: &options.sig,
+            jwt: &options.jwt,
+            peer: Some(peer),
+            nonce: &nonce,
+            connection: kind.into(),
             legacy_account: !options.account.is_empty() || options.new_account,
         };
         let decision = match known {
             Some(identity) if !credentials.legacy_account => Decision::Accept(identity),
             _ => self.settings.auth_of(kind).check(&credentials),
-        };
-        let who = if options.user.is_empty() {
-            "authentication error".to_owned()
-        } else {
-            format!("authentication error - User {:?}", options.user)
         };
         forget_secrets(&mut options);
         if let Some(conn) = self.conn_mut(slot) {
@@ -383,16 +382,37 @@ impl Core {
                     job: Box::new(job),
                 });
             }
-            Decision::Reject => {
-                self.log_connection(LogLevel::Error, slot, &who);
-                self.refuse_credentials(slot);
-            }
+            Decision::Reject(refusal) => self.refuse_login(slot, &refusal),
         }
     }
 
     fn refuse_connect(&mut self, slot: u32, error: &ConnectError) {
         self.log_connection(LogLevel::Error, slot, &error.to_string());
         self.close(slot, CloseReason::ProtocolViolation, CloseMode::AfterFlush);
+    }
+
+    /// Refuses the credentials of a CONNECT, in nats-server's words.
+    fn refuse_login(&mut self, slot: u32, refusal: &Refusal) {
+        if !refusal.detail.is_empty() {
+            let level = if refusal.is_error {
+                LogLevel::Error
+            } else {
+                LogLevel::Debug
+            };
+            self.log_connection(level, slot, &refusal.detail);
+        }
+        let options = self.conn(slot).and_then(|conn| conn.options.as_deref());
+        let who = match options {
+            Some(options) if !options.nkey.is_empty() => {
+                format!("authentication error - Nkey {:?}", options.nkey)
+            }
+            Some(options) if !options.user.is_empty() => {
+                format!("authentication error - User {:?}", options.user)
+            }
+            _ => "authentication error".to_owned(),
+        };
+        self.log_connection(LogLevel::Error, slot, &who);
+        self.refuse_credentials(slot);
     }
 
     pub(super) fn refuse_credentials(&mut self, slot: u32) {
@@ -403,25 +423,30 @@ impl Core {
         );
     }
 
-    /// A helper thread checked the password of connection `cid`.
-    pub fn verified(&mut self, slot: u32, cid: u64, identity: Option<Arc<Identity>>) {
+    /// A helper thread checked the credentials of connection `cid`.
+    pub fn verified(&mut self, slot: u32, cid: u64, result: Result<Arc<Identity>, Refusal>) {
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
         if conn.cid != cid || conn.phase != Phase::Verifying {
             return;
         }
-        match identity {
-            Some(identity) => {
+        let kind = conn.kind;
+        match result {
+            Ok(identity) => {
                 // A reload may have changed what the user is allowed meanwhile.
                 let identity = conn.identity.take().unwrap_or(identity);
+                let auth = self.settings.auth_of(kind);
+                if identity.token.is_some()
+                    && !matches!(auth.still_trusts(auth, &identity), Standing::Stays(_))
+                {
+                    self.refuse_login(slot, &Refusal::default());
+                    return;
+                }
                 self.accept_identity(slot, identity);
                 self.resume(slot, pause::VERIFY);
             }
-            None => {
-                self.log_connection(LogLevel::Error, slot, "authentication error");
-                self.refuse_credentials(slot);
-            }
+            Err(refusal) => self.refuse_login(slot, &refusal),
         }
     }
 
@@ -445,8 +470,27 @@ impl Core {
         if conn.pings_out == 0 && conn.rtt_ns == 0 {
             conn.ping_at = first_ping;
         }
+        let token = identity.token.as_deref();
+        let expires = token.and_then(|token| token.expires);
+        let takes_no_subscription = token.is_some_and(|t| t.max_subscriptions == Some(0));
         conn.set_identity(identity, account);
         if !self.enter_account(slot, account) {
+            return;
+        }
+        let end = self.credentials_end(expires);
+        let Some(conn) = self.conn_mut(slot) else {
+            return;
+        };
+        conn.expires_at = end;
+        if end != 0 {
+            self.schedule(slot);
+        }
+        if takes_no_subscription {
+            self.close_with_error(
+                slot,
+                ErrorText::MaxSubscriptions,
+                CloseReason::MaxSubscriptionsExceeded,
+            );
             return;
         }
         let Some(conn) = self.conn_mut(slot) else {
@@ -481,7 +525,7 @@ impl Core {
             return false;
         };
         let auth = self.settings.auth_of(kind);
-        let Decision::Accept(identity) = auth.check_without_connect() else {
+        let Decision::Accept(identity) = auth.check_without_connect(kind.into()) else {
             return false;
         };
         let Some(account) = self.settings.accounts.id(&identity.account) else {
@@ -582,8 +626,16 @@ impl Core {
         let Some(conn) = self.conn(slot) else {
             return;
         };
-        let limits = [self.settings.max_subscriptions, conn.max_subscriptions];
-        if let Some(max) = limits.into_iter().flatten().min()
+        let of_user = conn.identity.as_ref().and_then(|i| i.max_subscriptions());
+        let max = [
+            self.settings.max_subscriptions,
+            conn.max_subscriptions,
+            of_user,
+        ]
+        .into_iter()
+        .flatten()
+        .min();
+        if let Some(max) = max
             && conn.sids.len() >= max
         {
             self.log_connection(LogLevel::Error, slot, "maximum subscriptions exceeded");

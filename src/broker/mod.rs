@@ -40,6 +40,7 @@ mod frugal;
 mod ingest;
 pub mod interest;
 mod internal;
+mod lifetime;
 mod mesh;
 mod opening;
 pub mod output;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::auth::{Standing, UserKind};
 use super::close::CloseReason;
 use super::connection::Phase;
 use super::core::Core;
@@ -62,43 +63,56 @@ impl Core {
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
-        let kind = conn.kind;
+        let (auth, before) = (settings.auth_of(conn.kind), before.auth_of(conn.kind));
         let verifying = conn.phase == Phase::Verifying;
-        let user = match (conn.phase, &conn.options) {
-            (Phase::Opening | Phase::Unauthenticated | Phase::Closing, _) => return,
-            (Phase::Verifying, Some(options)) => &*options.user,
-            _ => conn.identity.as_ref().map_or("", |identity| &identity.user),
+        let (user, kind) = match (conn.phase, &conn.options, &conn.identity) {
+            (Phase::Opening | Phase::Unauthenticated | Phase::Closing, _, _) => return,
+            (Phase::Verifying, Some(options), _) if !options.nkey.is_empty() => {
+                (&*options.nkey, UserKind::Nkey)
+            }
+            (Phase::Verifying, Some(options), _) => (&*options.user, UserKind::Name),
+            (_, _, Some(identity)) => (&*identity.user, identity.kind),
+            _ => ("", UserKind::Name),
+        };
+        let standing = match &conn.identity {
+            Some(identity) if identity.token.is_some() => auth.still_trusts(before, identity),
+            _ if verifying && auth.is_trusted() => return,
+            _ => auth.still_accepts(before, user, kind),
         };
         let account = conn.account;
         let user = user.to_owned();
         let accounts = &settings.accounts;
-        // An account that ended takes its connections along, and nobody moves to another.
-        let auth = settings.auth_of(kind);
-        let accepted = auth.still_accepts(before.auth_of(kind), &user);
-        let moved = !verifying
-            && accepted
-                .as_ref()
-                .is_some_and(|identity| accounts.id(&identity.account) != Some(account));
-        let stays = accepted.filter(|identity| {
-            let id = accounts.id(&identity.account);
-            id.is_some() && (verifying || id == Some(account))
-        });
+        let standing = match standing {
+            // An account that ended takes its connections along, and nobody moves to another.
+            Standing::Stays(identity) => match accounts.id(&identity.account) {
+                Some(id) if verifying || id == account => Standing::Stays(identity),
+                _ => Standing::Gone,
+            },
+            other => other,
+        };
         let Some(conn) = self.conn_mut(slot) else {
             return;
         };
-        match stays {
-            // Who it is if the password proves right.
-            Some(identity) if verifying => conn.identity = Some(identity),
-            Some(identity) => {
+        match standing {
+            // Who it is if the proof is good.
+            Standing::Stays(identity) if verifying => conn.identity = Some(identity),
+            Standing::Stays(identity) => {
                 conn.set_identity(identity, account);
                 self.enter_account(slot, account);
                 self.recheck_subscriptions(slot);
             }
-            // Without a word, as nats-server does.
-            None if moved => {
-                self.close(slot, CloseReason::CredentialsRevoked, CloseMode::AfterFlush)
+            Standing::Gone if !verifying => {
+                self.close(slot, CloseReason::ClientClosed, CloseMode::AfterFlush);
             }
-            None => {
+            Standing::Revoked => self.revoke_credentials(slot),
+            Standing::Dismissed => {
+                self.close(
+                    slot,
+                    CloseReason::AuthenticationFailure,
+                    CloseMode::AfterFlush,
+                );
+            }
+            Standing::Gone | Standing::Refused => {
                 let who = format!("authentication error - User {user:?}");
                 self.log_connection(LogLevel::Error, slot, &who);
                 self.refuse_credentials(slot);
@@ -283,9 +297,9 @@ mod tests {
         bench.core.reload(Arc::new(with(after)));
 
         assert_eq!(bench.output(stays), "");
-        for slot in [goes, changes] {
+        for (slot, output) in [(goes, ""), (changes, "-ERR 'Authorization Violation'\r\n")] {
             assert_eq!(bench.phase(slot), Some(Phase::Closing));
-            assert_eq!(bench.output(slot), "-ERR 'Authorization Violation'\r\n");
+            assert_eq!(bench.output(slot), output);
         }
         assert_eq!(
             bench.output(shrinks),
@@ -312,7 +326,7 @@ mod tests {
             .into_iter()
             .filter_map(|effect| match effect {
                 Effect::Verify { slot, cid, job, .. } => {
-                    Some((slot, cid, Arc::clone(job.identity())))
+                    Some((slot, cid, Arc::clone(job.identity().expect("known"))))
                 }
                 _ => None,
             })
@@ -322,7 +336,7 @@ mod tests {
         limited.permissions = Some(PermissionRules::default());
         bench.core.reload(Arc::new(with(vec![limited])));
         for (slot, cid, identity) in identities {
-            bench.core.verified(slot, cid, Some(identity));
+            bench.core.verified(slot, cid, Ok(identity));
         }
 
         assert_eq!(bench.phase(slots[1]), Some(Phase::Closing));

@@ -79,6 +79,7 @@ impl Core {
         } else {
             Vec::new()
         };
+        let token = conn.identity.as_ref().and_then(|i| i.token.as_deref());
         ConnSnapshot {
             figures,
             ip: conn.peer.ip().to_canonical().to_string(),
@@ -96,6 +97,17 @@ impl Core {
                 .unwrap_or_default(),
             user_given: text(options.map(|o| &o.user)),
             account: self.account_name(conn).to_owned(),
+            issuer_key: conn
+                .identity
+                .as_ref()
+                .map(|identity| identity.issuer_key().to_owned())
+                .unwrap_or_default(),
+            jwt: token
+                .and_then(|token| token.token.as_deref())
+                .unwrap_or_default()
+                .to_owned(),
+            account_name: token.map(|t| t.account_name.clone()).unwrap_or_default(),
+            tags: token.map(|t| t.tags.clone()).unwrap_or_default(),
             subs,
         }
     }

@@ -83,6 +83,9 @@ impl Core {
         if conn.auth_by != 0 {
             at = at.min(conn.auth_by);
         }
+        if conn.expires_at != 0 {
+            at = at.min(conn.expires_at);
+        }
         if conn.send_began != 0 {
             at = at.min(conn.send_began.saturating_add(write_deadline));
         }
@@ -113,6 +116,7 @@ impl Core {
         };
         let passed = |at: u64| at != 0 && at <= now;
         let (auth_by, until, ping_at) = (conn.auth_by, conn.stall.until, conn.ping_at);
+        let expires_at = conn.expires_at;
         let stuck = conn.send_began != 0 && conn.send_began.saturating_add(write_deadline) <= now;
         if self.check_opening(slot) {
             return;
@@ -124,6 +128,10 @@ impl Core {
                 ErrorText::AuthenticationTimeout,
                 CloseReason::AuthenticationTimeout,
             );
+            return;
+        }
+        if passed(expires_at) {
+            self.expire_credentials(slot);
             return;
         }
         if stuck && self.write_deadline_passed(slot) {

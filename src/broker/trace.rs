@@ -69,7 +69,8 @@ fn redacted(json: &[u8]) -> String {
     line
 }
 
-/// How log lines name a connection: `127.0.0.1:5 - cid:1 - "v1:lang:name" - "$G/user:x"`.
+/// How log lines name a connection: `127.0.0.1:5 - cid:1 - "v1:lang:name" - "$G/user:x"`, with
+/// `nkey:` where that is the user's name.
 fn label(conn: &Connection, account: &str) -> String {
     use std::fmt::Write as _;
 
@@ -93,7 +94,16 @@ fn label(conn: &Connection, account: &str) -> String {
         }
     }
     if let Some(identity) = conn.identity.as_ref().filter(|i| !i.user.is_empty()) {
-        let _ = write!(label, " - \"{account}/user:{}\"", identity.user);
+        let kind = identity.kind.label();
+        let _ = write!(label, " - \"{account}");
+        if let Some(token) = identity
+            .token
+            .as_ref()
+            .filter(|t| t.account_name != account)
+        {
+            let _ = write!(label, "/{}", token.account_name);
+        }
+        let _ = write!(label, "/{kind}:{}\"", identity.user);
     }
     label
 }

@@ -68,7 +68,10 @@ impl fmt::Debug for AuthorizationConfig {
 /// One user of the `users` list.
 #[derive(Clone, PartialEq)]
 pub struct UserConfig {
+    /// Empty if the user has an nkey.
     pub user: String,
+    /// Public key that takes the place of name and password; empty: none.
+    pub nkey: String,
     /// Plain or a bcrypt hash; may be empty.
     pub password: String,
     /// Name of the account that it is listed in; empty for `authorization`.
@@ -84,6 +87,7 @@ impl fmt::Debug for UserConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UserConfig")
             .field("user", &self.user)
+            .field("nkey", &self.nkey)
             .field("password", &redacted(&self.password))
             .field("account", &self.account)
             .field("permissions", &self.permissions)

@@ -36,6 +36,7 @@ mod startup;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trust;
 mod unbuilt;
 mod validate;
 mod value;
@@ -57,6 +58,7 @@ pub use reload::{Change, ReloadError, diff};
 pub use source::{MAX_FILE_BYTES, SystemSource};
 pub use startup::{ConfigError, Configuration, load, test_config};
 pub use text::{duration_text, quoted};
+pub use trust::{Resolver, TrustOptions};
 pub use validate::{Caution, ValidationError, validate};
 pub use value::Position;
 pub use websocket::WebSocketOptions;

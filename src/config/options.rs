@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::authorization::AuthorizationConfig;
 use super::defaults;
 use super::jetstream::JetStreamOptions;
+use super::trust::TrustOptions;
 use super::websocket::WebSocketOptions;
 use crate::broker::accounts::{AccountRules, GLOBAL_ACCOUNT_NAME, MappingRule};
 
@@ -215,6 +216,7 @@ pub struct Options {
     pub global_mappings: Vec<MappingRule>,
     /// Empty: the default one.
     pub system_account: String,
+    pub trust: TrustOptions,
     pub jetstream: JetStreamOptions,
     pub websocket: WebSocketOptions,
 
@@ -264,6 +266,7 @@ impl Default for Options {
             accounts: Vec::new(),
             global_mappings: Vec::new(),
             system_account: String::new(),
+            trust: TrustOptions::default(),
             jetstream: JetStreamOptions::default(),
             websocket: WebSocketOptions::default(),
             placement: Placement::All,

@@ -92,10 +92,18 @@ fn check_together(
         report.text(position, "Can not have a token and a users array");
     }
     let mut seen = HashSet::new();
-    if let Some(twice) = users.iter().find(|user| !seen.insert(user.user.as_str())) {
+    let twice = users
+        .iter()
+        .find(|user| !seen.insert((user.user.as_str(), user.nkey.as_str())));
+    if let Some(twice) = twice {
+        let (what, name) = if twice.nkey.is_empty() {
+            ("user", &twice.user)
+        } else {
+            ("nkey", &twice.nkey)
+        };
         report.text(
             position,
-            format!("Duplicate user {} detected", quoted(&twice.user)),
+            format!("Duplicate {what} {} detected", quoted(name)),
         );
     }
 }
@@ -164,22 +172,19 @@ fn read_user(entry: &Value, report: &mut Report) -> Option<UserConfig> {
     };
     let mut user = UserConfig {
         user: String::new(),
+        nkey: String::new(),
         password: String::new(),
         account: String::new(),
         permissions: None,
         connection_types: Vec::new(),
     };
-    let mut nkey = false;
     let mut last = &entry.position;
     for (key, value) in map.iter() {
         last = &value.position;
         match key.to_lowercase().as_str() {
             "user" | "username" => set(&mut user.user, read::string(value, report)),
             "pass" | "password" => set(&mut user.password, read::string(value, report)),
-            "nkey" => {
-                nkey = true;
-                report.error(&value.position, Problem::NotBuilt(key.to_owned()));
-            }
+            "nkey" => set(&mut user.nkey, read::string(value, report)),
             "permission" | "permissions" | "authorization" => {
                 user.permissions = permissions(value, report)
             }
@@ -191,11 +196,25 @@ fn read_user(entry: &Value, report: &mut Report) -> Option<UserConfig> {
             _ => report.error(&value.position, Problem::UnknownField(key.to_owned())),
         }
     }
-    if user.user.is_empty() && !nkey {
+    if !user.nkey.is_empty() {
+        if !is_user_nkey(&user.nkey) {
+            report.text(last, "Not a valid public nkey for a user");
+            return None;
+        }
+        if !user.user.is_empty() || !user.password.is_empty() {
+            report.text(last, "Nkey users do not take usernames or passwords");
+            return None;
+        }
+    } else if user.user.is_empty() {
         report.text(last, "User entry requires a user");
         return None;
     }
     Some(user)
+}
+
+/// Whether this is a public nkey of a user.
+fn is_user_nkey(text: &str) -> bool {
+    text.starts_with('U') && nkeys::KeyPair::from_public_key(text).is_ok()
 }
 
 fn refuse_if_true(key: &str, value: &Value, report: &mut Report) {

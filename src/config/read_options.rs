@@ -6,6 +6,7 @@ use super::diagnostics::{FileError, Problem, Report};
 use super::options::{Options, WriteTimeout};
 use super::parser::{Source, parse_file};
 use super::text::{duration_text, parse_duration, quoted};
+use super::trust;
 use super::unbuilt;
 use super::value::{Kind, Map, Value};
 use super::{accounts, defaults, extensions, jetstream, read, read_authorization, websocket};
@@ -37,6 +38,12 @@ pub(super) fn read_file(source: &dyn Source, path: &str) -> Result<FileOptions, 
         ..Options::default()
     };
     read_map(&map, &mut options, &mut report);
+    trust::read(&map, source, &mut options.trust, &mut report);
+    if options.system_account.is_empty()
+        && let Some(account) = options.trust.system_account()
+    {
+        options.system_account = account;
+    }
     if report.errors.is_empty() {
         Ok(FileOptions {
             options,
@@ -59,6 +66,7 @@ fn read_map(map: &Map, options: &mut Options, report: &mut Report) {
             || jetstream::top_level(&name, value, options, report)
             || websocket::top_level(&name, value, options, report)
             || accounts::top_level(&name, value, options, report)
+            || trust::is_key(&name)
             || unbuilt::top_level(&name, value, report);
         if !known && !value.used_as_variable.get() {
             report.error(&value.position, Problem::UnknownField(key.to_owned()));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::authorization::{AuthorizationConfig, UserConfig};
 use super::defaults;
 use super::options::{Options, Spin};
 use super::text::duration_text;
@@ -25,6 +26,8 @@ pub enum Change {
     AuthorizationUsers {
         changed: bool,
     },
+    /// Of those, users with nkeys.
+    AuthorizationNkeys,
     /// The same for accounts, of which there is one.
     Accounts,
     Username,
@@ -69,6 +72,7 @@ impl fmt::Display for Change {
             Change::LogTime(on) => write!(f, "logtime = {on}"),
             Change::LogTimeUtc(on) => write!(f, "logtime_utc = {on}"),
             Change::MaxConnections(limit) => write!(f, "max_connections = {limit}"),
+            Change::AuthorizationNkeys => f.write_str("authorization nkey users"),
             Change::AuthorizationUsers { .. } => f.write_str("authorization users"),
             Change::Accounts => f.write_str("accounts"),
             Change::Username => f.write_str("authorization username"),
@@ -263,6 +267,13 @@ fn authorization(old: &Options, new: &Options, changes: &mut Vec<Change>) {
         || old.password != new.password
         || old.token != new.token
         || old.default_permissions != new.default_permissions;
+    let nkeys = |config: &AuthorizationConfig| -> Vec<UserConfig> {
+        let users = config.users.iter().filter(|user| !user.nkey.is_empty());
+        users.cloned().collect()
+    };
+    if nkeys(old) != nkeys(new) {
+        changes.push(Change::AuthorizationNkeys);
+    }
     changes.push(Change::AuthorizationUsers { changed });
     changes.push(Change::Accounts);
     if old.user != new.user {
@@ -365,6 +376,16 @@ fn refuse_fixed(old: &Options, new: &Options) -> Result<(), ReloadError> {
         })?;
     }
     plain("SystemAccount", &old.system_account, &new.system_account)?;
+    let tokens = |list: &Vec<String>| format!("[{}]", list.join(" "));
+    let (old_trust, new_trust) = (&old.trust, &new.trust);
+    let (before, after) = (&old_trust.operators, &new_trust.operators);
+    same("TrustedOperators", before, after, tokens)?;
+    let (before, after) = (&old_trust.trusted_keys, &new_trust.trusted_keys);
+    same("TrustedKeys", before, after, tokens)?;
+    let (before, after) = (&old_trust.resolver, &new_trust.resolver);
+    same("AccountResolver", before, after, |resolver| {
+        format!("{resolver:?}")
+    })?;
     let (old_js, new_js) = (&old.jetstream, &new.jetstream);
     plain("JetStream", &old_js.enabled, &new_js.enabled)?;
     plain("StoreDir", &old_js.store_dir, &new_js.store_dir)?;

@@ -23,13 +23,7 @@ fn kind_of(name: &str) -> Option<Asks> {
         "tls" => Asks::Always,
         "cluster" | "leafnodes" | "leaf" | "gateway" | "mqtt" => Asks::UnlessEmpty,
         "proxies" | "default_js_domain" => Asks::UnlessEmpty,
-        "default_sentinel" => Asks::UnlessEmpty,
-        "operator" | "operators" | "root" | "roots" | "root_operator" | "root_operators" => {
-            Asks::UnlessEmpty
-        }
-        "trusted" | "trusted_keys" => Asks::UnlessEmpty,
-        "resolver" | "account_resolver" | "accounts_resolver" => Asks::UnlessEmpty,
-        "resolver_tls" | "resolver_preload" | "resolver_pinned_accounts" => Asks::UnlessEmpty,
+        "resolver_tls" => Asks::UnlessEmpty,
         "ocsp" | "ocsp_cache" | "proxy_protocol" => Asks::UnlessEmpty,
         "https" | "https_port" | "prof_port" | "prof_block_rate" => Asks::UnlessZero,
         "allow_non_tls" => Asks::Never,

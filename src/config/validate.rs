@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::authorization::is_bcrypt;
+use super::authorization::{UserConfig, is_bcrypt};
 use super::defaults;
 use super::options::Options;
 use super::read::split_host_port;
@@ -31,6 +31,8 @@ pub enum ValidationError {
     },
     SystemAccountMissing,
     JetStreamOnSystemAccount,
+    /// Options of operator mode, with the text.
+    Trust(String),
     ClientPort {
         host: String,
         port: i64,
@@ -106,6 +108,7 @@ impl fmt::Display for ValidationError {
             ValidationError::JetStreamOnSystemAccount => {
                 f.write_str("Not allowed to enable JetStream on the system account")
             }
+            ValidationError::Trust(text) => f.write_str(text),
             ValidationError::SystemAccountMissing => {
                 f.write_str("error resolving system account: account missing")
             }
@@ -180,6 +183,7 @@ pub fn validate(options: &Options) -> Result<Vec<Caution>, ValidationError> {
             duration: options.lame_duck_duration,
         });
     }
+    check_trust(options)?;
     check_no_auth_user(options)?;
     check_system_account(options)?;
     websocket::validate(options)?;
@@ -197,14 +201,32 @@ fn check_no_auth_user(options: &Options) -> Result<(), ValidationError> {
     if authorization.users.is_empty() {
         return Err(ValidationError::NoAuthUserWithoutUsers { user: user.clone() });
     }
-    if !authorization.users.iter().any(|known| known.user == *user) {
+    let known = |known: &UserConfig| known.user == *user || known.nkey == *user;
+    if !authorization.users.iter().any(known) {
         return Err(ValidationError::NoAuthUserUnknown { user: user.clone() });
     }
     Ok(())
 }
 
+fn check_trust(options: &Options) -> Result<(), ValidationError> {
+    let users = !options.authorization.users.is_empty();
+    let no_auth_user = !options.authorization.no_auth_user.is_empty();
+    options
+        .trust
+        .check(users, !options.accounts.is_empty(), no_auth_user)
+        .map_err(ValidationError::Trust)
+}
+
 fn check_system_account(options: &Options) -> Result<(), ValidationError> {
     let named = options.named_system_account();
+    if options.trust.is_on() {
+        return match named.map(|name| options.trust.check_account(name)) {
+            Some(Err(text)) => Err(ValidationError::Trust(format!(
+                "error resolving system account: {text}"
+            ))),
+            _ => Ok(()),
+        };
+    }
     let known = |name: &str| options.accounts.iter().any(|account| account.name == name);
     match named {
         Some(name) if !known(name) => return Err(ValidationError::SystemAccountMissing),
@@ -273,7 +295,7 @@ fn cautions(options: &Options) -> Vec<Caution> {
         || authorization
             .users
             .iter()
-            .any(|user| !is_bcrypt(&user.password))
+            .any(|user| user.nkey.is_empty() && !is_bcrypt(&user.password))
     {
         cautions.push(Caution::PlainTextPasswords);
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::authorization::UserConfig;
 use super::diagnostics::{Problem, Report};
 use super::options::Options;
 use super::text::{duration_text, parse_duration, quoted};
@@ -298,11 +299,13 @@ pub(super) fn validate(options: &Options) -> Result<(), ValidationError> {
         if users.is_empty() {
             return Err(ValidationError::NoAuthUserWithoutUsers { user: user.clone() });
         }
-        if !users.iter().any(|known| known.user == *user) {
+        let is_known = |known: &UserConfig| known.user == *user || known.nkey == *user;
+        if !users.iter().any(is_known) {
             return Err(ValidationError::NoAuthUserUnknown { user: user.clone() });
         }
     }
-    if !users.is_empty() {
+    // Where claims decide, too, there are no others beside them.
+    if !users.is_empty() || options.trust.is_on() {
         for (field, is_set) in [
             ("username", !block.user.is_empty()),
             ("token", !block.token.is_empty()),
@@ -314,7 +317,7 @@ pub(super) fn validate(options: &Options) -> Result<(), ValidationError> {
             }
         }
     }
-    if !block.jwt_cookie.is_empty() {
+    if !block.jwt_cookie.is_empty() && !options.trust.is_on() {
         return refuse(format!(
             "trusted operators or trusted keys configuration is required for JWT authentication via cookie {}",
             quoted(&block.jwt_cookie)

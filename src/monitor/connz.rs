@@ -487,7 +487,13 @@ struct Conn<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     subscriptions_list_detail: Vec<Sub<'a>>,
     #[serde(skip_serializing_if = "empty")]
+    jwt: &'a str,
+    #[serde(skip_serializing_if = "empty")]
+    issuer_key: &'a str,
+    #[serde(skip_serializing_if = "empty")]
     name_tag: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    tags: &'a [String],
 }
 
 /// The account of clients that name none; connz keeps its name out of `account`.
@@ -534,11 +540,14 @@ impl<'a> Conn<'a> {
                 SubsDetail::Full => listed().map(|sub| Sub::new(sub, closed)).collect(),
                 _ => Vec::new(),
             },
-            name_tag: if auth && !(global && closed) {
-                account
-            } else {
-                ""
+            jwt: if auth { &conn.jwt } else { "" },
+            issuer_key: if auth { &conn.issuer_key } else { "" },
+            name_tag: match conn.account_name.as_str() {
+                _ if !auth || (global && closed) => "",
+                "" => account,
+                name => name,
             },
+            tags: if auth { &conn.tags } else { &[] },
         }
     }
 }

@@ -348,6 +348,14 @@ pub struct ConnSnapshot {
     pub user_given: String,
     /// Account it belongs to. Closed before it had one: empty.
     pub account: String,
+    /// Who vouches for its nkey; empty without one.
+    pub issuer_key: String,
+    /// Its claims; empty without, or where they alone let in.
+    pub jwt: String,
+    /// Its account's name for people; empty if that is [`Self::account`].
+    pub account_name: String,
+    /// Tags of its claims.
+    pub tags: Vec<String>,
     /// Its subscriptions, if asked for; at most [`super::connz::MAX_LISTED_SUBSCRIPTIONS`].
     pub subs: Vec<SubSnapshot>,
 }

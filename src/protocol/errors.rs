@@ -13,6 +13,8 @@ pub enum ErrorText {
     AuthenticationTimeout,
     /// The user's credentials expired.
     UserAuthenticationExpired,
+    /// The account revoked the user's credentials.
+    UserAuthenticationRevoked,
     /// The account's credentials expired.
     AccountAuthenticationExpired,
     /// CONNECT with a `protocol` other than 0 and 1.
@@ -51,11 +53,12 @@ pub enum ErrorText {
 
 impl ErrorText {
     /// All of them, for tests and documentation.
-    pub const ALL: [ErrorText; 21] = [
+    pub const ALL: [ErrorText; 22] = [
         ErrorText::UnknownOperation,
         ErrorText::AuthorizationViolation,
         ErrorText::AuthenticationTimeout,
         ErrorText::UserAuthenticationExpired,
+        ErrorText::UserAuthenticationRevoked,
         ErrorText::AccountAuthenticationExpired,
         ErrorText::InvalidClientProtocol,
         ErrorText::NoRespondersRequiresHeaders,
@@ -82,6 +85,7 @@ impl ErrorText {
             ErrorText::AuthorizationViolation => "Authorization Violation",
             ErrorText::AuthenticationTimeout => "Authentication Timeout",
             ErrorText::UserAuthenticationExpired => "User Authentication Expired",
+            ErrorText::UserAuthenticationRevoked => "User Authentication Revoked",
             ErrorText::AccountAuthenticationExpired => "Account Authentication Expired",
             ErrorText::InvalidClientProtocol => "invalid client protocol",
             ErrorText::NoRespondersRequiresHeaders => "no responders requires headers support",

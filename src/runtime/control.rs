@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+use super::credentials::Check;
 use super::driver::Driver;
 use super::parker::Waker;
-use super::passwords::Check;
 use super::signals::Signal;
 use super::system::{SystemEvent, SystemSender};
 use crate::broker::LogLevel;
@@ -102,6 +102,12 @@ pub enum ControlEvent {
     },
     Closed(Box<ConnSnapshot>),
     Verify(Check),
+    /// Claims of an account that a login waits for, or why there are none.
+    AccountFetched {
+        account: String,
+        result: Result<String, String>,
+        check: Check,
+    },
     Signal(Signal),
     /// Read the configuration again and tell how that went.
     Reload(Sender<Result<(), String>>),

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::control::{Calls, ControlEvent, ControlSender, CoreHandle};
+use super::credentials::Check;
 use super::disk::Answer;
 use super::encoding::Encodings;
 use super::figures::{Figures, Work};
@@ -24,7 +25,6 @@ use super::net_event::{End, Event};
 use super::net_ring::NetRing;
 use super::outgoing::Outgoing;
 use super::parker::{Parked, Parker, Waker};
-use super::passwords::Check;
 use super::persistence::Persistence;
 use super::privileges;
 use super::spin::{Spin, Spinner};
@@ -624,6 +624,7 @@ impl Driver {
                         cid,
                         by,
                         job,
+                        fetched: false,
                     }))
                 }
                 Effect::Log { level, line } => self.control.log(level, line),

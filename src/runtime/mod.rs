@@ -4,6 +4,7 @@ pub mod buffer_ring;
 mod clock;
 mod control;
 pub mod cpus;
+mod credentials;
 mod disk;
 mod driver;
 mod encoding;
@@ -24,11 +25,11 @@ pub mod net_ring;
 mod operation;
 mod outgoing;
 pub mod parker;
-mod passwords;
 mod persistence;
 pub mod preflight;
 mod privileges;
 mod process;
+mod resolver;
 pub mod send_buffer;
 pub mod server;
 mod settings;
@@ -41,6 +42,7 @@ mod stopping;
 mod store_dir;
 mod submission;
 mod system;
+mod trust;
 
 /// The atomics of [`sleep_flag`], by a name that its loom model can replace.
 mod atomics {

@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::control::{ControlEvent, ControlReceiver, CoreHandle};
+use super::credentials::{Check, CredentialChecker};
 use super::executor;
 use super::gather::Gatherer;
 use super::log::{Logger, Tag};
-use super::passwords::PasswordChecker;
 use super::settings::Ports;
 use super::signals::Signal;
 use super::startup::{Prepared, prepare, reloadable};
 use super::system::SystemHandle;
-use super::{files, identity, privileges, settings, stopping};
+use super::{files, identity, privileges, settings, stopping, trust};
 use crate::broker::ServerIdentity;
 use crate::broker::accounts::AccountTable;
-use crate::broker::auth::AuthConfig;
+use crate::broker::auth::{AuthConfig, Refusal, Trusted};
 use crate::config::{self, Configuration, Flags, Options, SystemSource};
 
 pub use super::startup::StartError;
@@ -33,13 +33,14 @@ struct Server {
     identity: ServerIdentity,
     auth: Arc<AuthConfig>,
     accounts: Arc<AccountTable>,
+    trusted: Option<Arc<Trusted>>,
     log: Logger,
     events: ControlReceiver,
     cores: Vec<CoreHandle>,
     threads: Vec<executor::Core<()>>,
     gatherer: Arc<Gatherer>,
     system: SystemHandle,
-    passwords: PasswordChecker,
+    credentials: CredentialChecker,
     ports: Ports,
     cores_running: usize,
     lame_duck: Option<LameDuck>,
@@ -83,13 +84,14 @@ impl Server {
             identity: prepared.identity,
             auth: prepared.auth,
             accounts: prepared.accounts,
+            trusted: prepared.trusted,
             events: prepared.events,
             cores_running: prepared.cores.len(),
             cores: prepared.cores,
             threads: prepared.threads,
             gatherer: prepared.gatherer,
             system: prepared.system,
-            passwords: prepared.passwords,
+            credentials: prepared.credentials,
             ports: prepared.ports,
             lame_duck: None,
             failed: false,
@@ -127,7 +129,12 @@ impl Server {
         match event {
             ControlEvent::Log { level, line } => self.log.line(level.into(), &line),
             ControlEvent::Closed(conn) => self.gatherer.note_closed(*conn),
-            ControlEvent::Verify(check) => self.passwords.check(check),
+            ControlEvent::Verify(check) => self.credentials.check(check),
+            ControlEvent::AccountFetched {
+                account,
+                result,
+                check,
+            } => self.account_fetched(&account, result, check),
             ControlEvent::Signal(signal) => return self.on_signal(signal),
             ControlEvent::Reload(answer) => {
                 // Who asked may have given up.
@@ -143,6 +150,49 @@ impl Server {
             }
         }
         false
+    }
+
+    /// Claims came that a login waits for, or did not.
+    fn account_fetched(&mut self, account: &str, result: Result<String, String>, check: Check) {
+        let mut check = check;
+        let learned = result.and_then(|token| {
+            let Some(trusted) = &self.trusted else {
+                return Err("account missing".to_owned());
+            };
+            trust::learned(trusted, &self.accounts, account, &token)
+        });
+        let error = match learned {
+            Ok((trusted, accounts)) => {
+                let trusted = Arc::new(trusted);
+                self.auth = Arc::new(self.auth.with_trusted(Arc::clone(&trusted)));
+                self.accounts = Arc::new(accounts);
+                let settings = Arc::new(settings::core(
+                    &self.options,
+                    &self.identity,
+                    Arc::clone(&self.auth),
+                    Arc::clone(&self.accounts),
+                ));
+                for core in &self.cores {
+                    let settings = Arc::clone(&settings);
+                    core.call(Box::new(move |driver| driver.core.reload(settings)));
+                }
+                check.fetched = true;
+                check.job.renew(&trusted);
+                self.trusted = Some(trusted);
+                self.credentials.check(check);
+                return;
+            }
+            Err(error) => error,
+        };
+        let line = format!("Account fetch failed: {error}");
+        self.log.line(Tag::Warn, &line);
+        let refusal = Refusal::because(format!("Account JWT lookup error: {error}"));
+        let Check {
+            core, slot, cid, ..
+        } = check;
+        self.cores[usize::from(core.0)].call(Box::new(move |driver| {
+            driver.core.verified(slot, cid, Err(refusal));
+        }));
     }
 
     fn on_signal(&mut self, signal: Signal) -> bool {
@@ -207,15 +257,23 @@ impl Server {
         )
         .map_err(|error| error.to_string())?;
         // Compiled before anything is applied: a reload is whole or not at all.
-        let auth = if options.authorization == self.options.authorization {
+        let trust_changed = options.trust != self.options.trust;
+        let trusted = if trust_changed {
+            trust::trusted(&options.trust)
+        } else {
+            self.trusted.clone()
+        };
+        let auth = if options.authorization == self.options.authorization && !trust_changed {
             Arc::clone(&self.auth)
         } else {
-            Arc::new(settings::auth(&options.authorization).map_err(|e| e.to_string())?)
+            let auth = settings::auth(&options.authorization, trusted.as_ref());
+            Arc::new(auth.map_err(|e| e.to_string())?)
         };
-        let accounts = if options.account_rules() == self.options.account_rules() {
+        let accounts = if options.account_rules() == self.options.account_rules() && !trust_changed
+        {
             Arc::clone(&self.accounts)
         } else {
-            let table = settings::accounts(&options, Some(&self.accounts));
+            let table = trust::accounts(&options, trusted.as_deref(), Some(&self.accounts));
             Arc::new(table.map_err(|e| e.to_string())?)
         };
         self.log
@@ -225,6 +283,7 @@ impl Server {
             self.log.line(Tag::Warn, &caution.to_string());
         }
         self.auth = auth;
+        self.trusted = trusted;
         self.accounts = accounts;
         (self.identity.host, self.identity.port) =
             identity::advertised(&options, self.ports.client);

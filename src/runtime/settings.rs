@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::spin::Spin;
-use crate::broker::accounts::{AccountError, AccountTable, DEFAULT_SYSTEM_ACCOUNT};
-use crate::broker::auth::{AuthConfig, AuthError, AuthRules, UserRule};
+use crate::broker::accounts::{AccountTable, DEFAULT_SYSTEM_ACCOUNT};
+use crate::broker::auth::{
+    AuthConfig, AuthError, AuthRules, ConnectionTypes, NkeyRule, NonceKey, Trusted, UserRule,
+};
 use crate::broker::permissions::{PermissionRules, ResponseRule, SubjectRules};
 use crate::broker::{ServerIdentity, Settings, WebSocketSettings};
 use crate::config::{self, AuthorizationConfig, Options, WriteTimeout};
@@ -31,23 +33,59 @@ fn permissions(config: &config::PermissionsConfig) -> PermissionRules {
     }
 }
 
+/// The configuration was checked: it has known names only.
+fn connection_types(names: &[String]) -> ConnectionTypes {
+    ConnectionTypes::from_names(names.iter().map(String::as_str)).unwrap_or_default()
+}
+
+/// A new secret from the system's random source.
+fn nonce_key() -> NonceKey {
+    let pair = nkeys::KeyPair::new_user();
+    match nkeys::from_public_key(&pair.public_key()) {
+        // A key made of 32 random bytes; its private half is dropped.
+        Ok((_, bytes)) => NonceKey(bytes),
+        Err(_) => NonceKey::default(),
+    }
+}
+
 /// Who may connect.
 ///
 /// # Errors
 /// As [`AuthConfig::new`].
-pub fn auth(config: &AuthorizationConfig) -> Result<AuthConfig, AuthError> {
+pub fn auth(
+    config: &AuthorizationConfig,
+    trusted: Option<&Arc<Trusted>>,
+) -> Result<AuthConfig, AuthError> {
+    if let Some(trusted) = trusted {
+        let trusted = Arc::clone(trusted);
+        return Ok(AuthConfig::trusted(trusted, config.timeout, nonce_key()));
+    }
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     AuthConfig::new(&AuthRules {
         users: config
             .users
             .iter()
+            .filter(|user| user.nkey.is_empty())
             .map(|user| UserRule {
                 name: user.user.clone(),
                 password: user.password.clone(),
                 permissions: user.permissions.as_ref().map(permissions),
+                connection_types: connection_types(&user.connection_types),
                 account: user.account.clone(),
             })
             .collect(),
+        nkeys: config
+            .users
+            .iter()
+            .filter(|user| !user.nkey.is_empty())
+            .map(|user| NkeyRule {
+                nkey: user.nkey.clone(),
+                account: user.account.clone(),
+                permissions: user.permissions.as_ref().map(permissions),
+                connection_types: connection_types(&user.connection_types),
+            })
+            .collect(),
+        nonce_key: nonce_key(),
         single_user: (!config.user.is_empty() || !config.password.is_empty())
             .then(|| (config.user.clone(), config.password.clone())),
         token: text(&config.token),
@@ -55,20 +93,6 @@ pub fn auth(config: &AuthorizationConfig) -> Result<AuthConfig, AuthError> {
         default_permissions: config.default_permissions.as_ref().map(permissions),
         timeout: config.timeout,
     })
-}
-
-/// The accounts; after a reload those that were, `before`, keep their ids.
-///
-/// # Errors
-/// As [`AccountTable::compile`].
-pub fn accounts(
-    options: &Options,
-    before: Option<&AccountTable>,
-) -> Result<AccountTable, AccountError> {
-    match before {
-        Some(before) => before.replaced(options.account_rules()),
-        None => AccountTable::compile(options.account_rules(), options.named_system_account()),
-    }
 }
 
 /// A count that is unlimited when it is not positive.
@@ -125,7 +149,10 @@ fn websocket(
     let interval = block.ping_interval;
     let own = websocket_authorization(options).map(|own| {
         // The server's rules compiled, and these are part of them or one user alone.
-        auth(&own).map_or_else(|_| Arc::clone(server_auth), Arc::new)
+        match server_auth.with_timeout(own.timeout) {
+            Some(trusted) => Arc::new(trusted),
+            None => auth(&own, None).map_or_else(|_| Arc::clone(server_auth), Arc::new),
+        }
     });
     WebSocketSettings {
         host: block.host.clone(),
@@ -238,7 +265,7 @@ pub fn shown(options: &Options, ports: Ports) -> OptionsSnapshot {
     OptionsSnapshot {
         host,
         port,
-        auth_required: options.authorization.is_required(),
+        auth_required: options.authorization.is_required() || options.trust.is_on(),
         connect_urls: Vec::new(),
         max_connections: number(options.max_connections),
         max_subscriptions: number(options.max_subscriptions),

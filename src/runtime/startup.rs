@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::clock::Clock;
 use super::control::{Calls, ControlEvent, ControlReceiver, ControlSender, CoreHandle};
 use super::cpus::{self, CpuChoice, CpuError};
+use super::credentials::CredentialChecker;
 use super::driver::{Acceptor, Driver, Parts};
 use super::executor::{self, ExecutorConfig, ExecutorError};
 use super::gather::{Gatherer, Reloadable};
@@ -23,7 +24,6 @@ use super::log::{Logger, Tag};
 use super::net_event::RingConfig;
 use super::net_ring::NetRing;
 use super::parker::Parker;
-use super::passwords::PasswordChecker;
 use super::preflight::{self, PreflightError};
 use super::privileges::{self, PrivilegeError};
 use super::process::CpuMeter;
@@ -32,9 +32,9 @@ use super::signals;
 use super::spin::Spin;
 use super::store_dir::{StoreDir, StoreDirError};
 use super::system::{self, SystemHandle};
-use super::{files, host, http_server, identity, settings};
+use super::{files, host, http_server, identity, settings, trust};
 use crate::broker::accounts::AccountTable;
-use crate::broker::auth::AuthConfig;
+use crate::broker::auth::{AuthConfig, Trusted};
 use crate::broker::core::CORES_MAX;
 use crate::broker::{Core, CoreId, Kind, ServerIdentity, Settings};
 use crate::config::{self, Caution, Configuration, HostOptions, Options, Placement};
@@ -73,6 +73,8 @@ pub enum StartError {
     },
     Authorization(crate::broker::auth::AuthError),
     Accounts(crate::broker::accounts::AccountError),
+    /// Operator mode, with the text.
+    Trust(String),
     Executor(ExecutorError),
     Core(String),
     Threads(std::io::Error),
@@ -125,6 +127,7 @@ impl fmt::Display for StartError {
             }
             Self::Authorization(error) => error.fmt(f),
             Self::Accounts(error) => error.fmt(f),
+            Self::Trust(text) => f.write_str(text),
             Self::Executor(error) => error.fmt(f),
             Self::Core(text) => f.write_str(text),
             Self::Threads(error) => write!(f, "cannot start a thread: {error}"),
@@ -204,12 +207,13 @@ pub(super) struct Prepared {
     pub identity: ServerIdentity,
     pub auth: Arc<AuthConfig>,
     pub accounts: Arc<AccountTable>,
+    pub trusted: Option<Arc<Trusted>>,
     pub events: ControlReceiver,
     pub cores: Vec<CoreHandle>,
     pub threads: Vec<executor::Core<()>>,
     pub gatherer: Arc<Gatherer>,
     pub system: SystemHandle,
-    pub passwords: PasswordChecker,
+    pub credentials: CredentialChecker,
     pub ports: Ports,
 }
 
@@ -232,11 +236,15 @@ pub(super) fn prepare(
         &privileges::online(),
     )
     .map_err(StartError::Privilege)?;
-    let auth = Arc::new(settings::auth(&options.authorization).map_err(StartError::Authorization)?);
-    let accounts = settings::accounts(options, None).map_err(StartError::Accounts)?;
+    let trusted = trust::start(options).map_err(StartError::Trust)?;
+    let auth = settings::auth(&options.authorization, trusted.as_ref());
+    let auth = Arc::new(auth.map_err(StartError::Authorization)?);
+    let accounts =
+        trust::accounts(options, trusted.as_deref(), None).map_err(StartError::Accounts)?;
     let accounts = Arc::new(accounts);
     let (to_system, from_cores) = system::channel();
     let (sender, events) = ControlSender::new(to_system);
+    let fetcher = trust::fetcher(&options.trust, &sender);
     signals::forward(sender.clone()).map_err(StartError::Threads)?;
 
     let mut identity = identity::new(options);
@@ -271,7 +279,7 @@ pub(super) fn prepare(
     };
 
     let store = if options.jetstream.enabled {
-        Some(StoreDir::prepare(options, &identity).map_err(StartError::JetStream)?)
+        Some(StoreDir::prepare(options, &identity, &accounts).map_err(StartError::JetStream)?)
     } else {
         None
     };
@@ -347,11 +355,12 @@ pub(super) fn prepare(
     );
     log.line(Tag::Info, "Server is ready");
     Ok(Prepared {
-        passwords: PasswordChecker::new(cores.clone()),
+        credentials: CredentialChecker::new(cores.clone(), fetcher),
         ports,
         identity,
         auth,
         accounts,
+        trusted,
         events,
         cores,
         threads,
@@ -385,6 +394,33 @@ fn announce(options: &Options, identity: &ServerIdentity, log: &mut Logger, caut
             Tag::Info,
             &format!("Using configuration file: {file} ({digest})"),
         );
+    }
+    announce_operators(options, log);
+}
+
+/// The operators that are trusted, in nats-server's form.
+fn announce_operators(options: &Options, log: &mut Logger) {
+    let operators = options.trust.operator_claims();
+    if operators.is_empty() {
+        return;
+    }
+    let time = |seconds: i64| match jiff::Timestamp::from_second(seconds) {
+        Ok(time) if seconds > 0 => time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+        _ => "Never".to_owned(),
+    };
+    log.line(Tag::Info, "Trusted Operators");
+    for operator in operators {
+        let system = &operator.data.system_account;
+        log.line(Tag::Info, &format!("  System  : {system:?}"));
+        log.line(Tag::Info, &format!("  Operator: {:?}", operator.name));
+        let issued = time(operator.issued_at);
+        log.line(Tag::Info, &format!("  Issued  : {issued}"));
+        let expires = time(operator.expires);
+        log.line(Tag::Info, &format!("  Expires : {expires}"));
+    }
+    if options.named_system_account().is_none() {
+        let line = "Trusted Operators should utilize a System Account";
+        log.line(Tag::Warn, line);
     }
 }
 

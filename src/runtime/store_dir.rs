@@ -9,7 +9,7 @@ use super::control::CoreHandle;
 use super::disk::{Answer, AnswerSink, RingDisk};
 use super::log::{Logger, Tag};
 use super::persistence::Persistence;
-use crate::broker::accounts::{GLOBAL_ACCOUNT_ID, JetStreamRules, SYSTEM_ACCOUNT_ID};
+use crate::broker::accounts::{AccountTable, GLOBAL_ACCOUNT_ID, JetStreamRules, SYSTEM_ACCOUNT_ID};
 use crate::broker::{CoreId, ServerIdentity};
 use crate::config::{JetStreamOptions, Options, SyncPolicy};
 use crate::jetstream::settings::{
@@ -57,7 +57,11 @@ impl StoreDir {
     ///
     /// # Errors
     /// If it cannot be made or written.
-    pub fn prepare(options: &Options, identity: &ServerIdentity) -> Result<Self, StoreDirError> {
+    pub fn prepare(
+        options: &Options,
+        identity: &ServerIdentity,
+        accounts: &AccountTable,
+    ) -> Result<Self, StoreDirError> {
         let js = &options.jetstream;
         let path = if js.store_dir.is_empty() {
             std::env::temp_dir().join("nats").join("jetstream")
@@ -74,7 +78,10 @@ impl StoreDir {
         fs::remove_file(&probe).map_err(StoreDirError::NotWritable)?;
         // What is in force is what the log shows, whatever the working directory becomes.
         let path = fs::canonicalize(&path).unwrap_or(path);
-        let settings = settings(js, options, identity, &path);
+        let settings = JetStreamSettings {
+            accounts: account_settings(accounts),
+            ..settings(js, options, identity, &path)
+        };
         Ok(Self { path, settings })
     }
 
@@ -207,18 +214,13 @@ fn settings(
             },
             ..limits
         },
-        accounts: account_settings(options),
         ..defaults
     }
 }
 
 /// The accounts and what JetStream may use for each. The global one may use it where there is no
 /// other.
-fn account_settings(options: &Options) -> Vec<AccountSettings> {
-    let Ok(table) = super::settings::accounts(options, None) else {
-        // The same rules were compiled before.
-        return Vec::new();
-    };
+fn account_settings(table: &AccountTable) -> Vec<AccountSettings> {
     let system = SYSTEM_ACCOUNT_ID;
     let alone = table.existing().all(|entry| entry.id <= system);
     table

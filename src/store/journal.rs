@@ -24,7 +24,9 @@ const FILE_MIN: u64 = 16 * 1024;
 /// Bytes of changes that make a snapshot worth it: at least these, and four times the last
 /// snapshot.
 const WORTH: u64 = 64 * 1024;
-/// Bytes read at a time.
+/// Bytes read first, and at a time at most. Thousands of journals recover at once, and most are
+/// small.
+const FIRST_STEP: usize = FILE_MIN as usize;
 const STEP: usize = 256 * 1024;
 
 /// What a journal is made of.
@@ -522,7 +524,7 @@ impl Journal {
                 let buffer = done.buffer.as_deref().unwrap_or_default();
                 self.data
                     .extend_from_slice(&buffer[..bytes.min(buffer.len())]);
-                bytes == STEP
+                bytes == buffer.len()
             }
             _ => true,
         };
@@ -530,7 +532,7 @@ impl Journal {
             let read = Op::Read {
                 file,
                 offset: self.data.len() as u64,
-                buffer: Aligned::new(STEP),
+                buffer: Aligned::new(self.data.len().clamp(FIRST_STEP, STEP)),
             };
             self.submit(Doing::Read, read, disk);
             return;

@@ -72,7 +72,13 @@ struct Client<'a> {
     rtt: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     stop: Option<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    jwt: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    issuer_key: &'a str,
     name_tag: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    tags: &'a [String],
     kind: &'static str,
     client_type: &'static str,
 }
@@ -104,7 +110,14 @@ impl<'a> Client<'a> {
                 0
             },
             stop: figures.stop.map(format::rfc3339),
-            name_tag: &conn.account,
+            jwt: &conn.jwt,
+            issuer_key: &conn.issuer_key,
+            name_tag: if conn.account_name.is_empty() {
+                &conn.account
+            } else {
+                &conn.account_name
+            },
+            tags: &conn.tags,
             kind: "Client",
             client_type: "nats",
         }

@@ -109,7 +109,8 @@ fn code_of(reason: CloseReason) -> u16 {
         | R::SlowConsumerWriteDeadline
         | R::MaxConnectionsExceeded
         | R::MaxControlLineExceeded
-        | R::MaxSubscriptionsExceeded => close_code::POLICY_VIOLATION,
+        | R::MaxSubscriptionsExceeded
+        | R::CredentialsRevoked => close_code::POLICY_VIOLATION,
         R::MaxPayloadExceeded => close_code::MESSAGE_TOO_BIG,
         R::TlsHandshakeFailure => close_code::TLS_HANDSHAKE,
         _ => close_code::INTERNAL_ERROR,

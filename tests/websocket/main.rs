@@ -5,9 +5,16 @@ mod client;
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../identity/signer.rs"]
+#[allow(dead_code, reason = "of these two only the claims are used")]
+mod signer;
+#[path = "../identity/tree.rs"]
+#[allow(dead_code, reason = "see above")]
+mod tree;
 
 use client::{BINARY, CLOSE, COMPRESSED, FINAL, PING, PONG, WebSocket, listener, request};
 use common::{Client, Server, eventually, is_ringwire};
+use tree::Tree;
 
 /// A server with a `websocket` block that has these options, too, and with more of its own.
 fn server(block: &str, more: &str) -> Server {
@@ -402,6 +409,32 @@ fn cookies_stand_for_what_connect_leaves_out() {
     assert_eq!(user(&users, "U=a; U=z; P=b", ""), None);
     assert_eq!(user(&token, "T=secret", "").as_deref(), Some("[REDACTED]"));
     assert_eq!(user(&token, "T=secret", ",\"auth_token\":\"wrong\""), None);
+}
+
+#[test]
+fn a_cookie_can_hold_claims() {
+    let tree = Tree::new();
+    let server = server("jwt_cookie: J", &tree.config(&serde_json::json!({})));
+    let none = serde_json::json!({});
+    let token = tree.user_token(&serde_json::json!({"bearer_token": true}), &none);
+    let name = user(&server, &format!("J={token}"), "");
+    assert_eq!(name, Some(tree.user.public_key()));
+    assert_eq!(user(&server, "J=forged", ""), None);
+    assert_eq!(user(&server, "", ""), None);
+}
+
+#[test]
+fn users_are_bound_to_kinds_of_connections() {
+    let users = "authorization { users [
+        {user: s, password: b, allowed_connection_types: [STANDARD]},
+        {user: w, password: b, allowed_connection_types: [WEBSOCKET]} ] }";
+    let server = server("", users);
+    assert_eq!(user(&server, "", ",\"user\":\"s\",\"pass\":\"b\""), None);
+    let name = user(&server, "", ",\"user\":\"w\",\"pass\":\"b\"");
+    assert_eq!(name.as_deref(), Some("w"));
+    let mut plain = Client::connect(server.addr());
+    plain.login("\"user\":\"w\",\"pass\":\"b\"");
+    plain.expect_err_and_close("Authorization Violation");
 }
 
 #[test]

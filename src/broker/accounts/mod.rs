@@ -6,6 +6,7 @@
 //! by all cores. Its ids stand for accounts everywhere: on connections, in
 //! cached routes and in the records between cores.
 
+mod claims;
 mod compile;
 mod links;
 mod mapping;

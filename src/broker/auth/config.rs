@@ -5,8 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Credentials;
+use super::job::SignatureJob;
 use super::password::{Comparison, Password, PasswordJob};
+use super::trusted::Dismissal;
+use super::{
+    ConnectionType, ConnectionTypes, Credentials, Identity, NonceKey, Refusal, TokenJob, Trusted,
+    UserKind, VerifyJob,
+};
 use crate::broker::permissions::{PermissionRules, Permissions, RuleError};
 
 /// How long a client may take to authenticate, if nothing else is configured.
@@ -27,6 +32,21 @@ pub struct UserRule {
     pub password: String,
     /// `None` for the default permissions.
     pub permissions: Option<PermissionRules>,
+    /// The kinds of connection it may use.
+    pub connection_types: ConnectionTypes,
+    /// Name of its account; empty for [`GLOBAL_ACCOUNT`].
+    pub account: String,
+}
+
+/// A user that proves who it is with a signature.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NkeyRule {
+    /// Its public key, `U...`; must be unique.
+    pub nkey: String,
+    /// `None` for the default permissions.
+    pub permissions: Option<PermissionRules>,
+    /// The kinds of connection it may use.
+    pub connection_types: ConnectionTypes,
     /// Name of its account; empty for [`GLOBAL_ACCOUNT`].
     pub account: String,
 }
@@ -45,6 +65,10 @@ impl fmt::Debug for UserRule {
 pub struct AuthRules {
     /// The list of users. Empty is as good as absent.
     pub users: Vec<UserRule>,
+    /// Those of the list that have an nkey.
+    pub nkeys: Vec<NkeyRule>,
+    /// Secret behind the nonces.
+    pub nonce_key: NonceKey,
     /// `user` and `password` of the authorization block, or of the command line;
     /// excludes the other two. Default permissions do not apply to it.
     pub single_user: Option<(String, String)>,
@@ -62,6 +86,8 @@ impl Default for AuthRules {
     fn default() -> Self {
         Self {
             users: Vec::new(),
+            nkeys: Vec::new(),
+            nonce_key: NonceKey::default(),
             single_user: None,
             token: None,
             no_auth_user: None,
@@ -75,6 +101,7 @@ impl fmt::Debug for AuthRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthRules")
             .field("users", &self.users)
+            .field("nkeys", &self.nkeys)
             .field("no_auth_user", &self.no_auth_user)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
@@ -92,6 +119,8 @@ pub enum AuthError {
     UsersAndSingleUser,
     /// A name stands twice in the list.
     DuplicateUser(String),
+    /// An nkey stands twice in the list.
+    DuplicateNkey(String),
     /// `no_auth_user` is not in the list.
     UnknownNoAuthUser(String),
     /// `no_auth_user` without a list of users.
@@ -116,6 +145,7 @@ impl fmt::Display for AuthError {
                 f.write_str("Can not have a single user/pass and a users array")
             }
             Self::DuplicateUser(user) => write!(f, "Duplicate user {user:?} detected"),
+            Self::DuplicateNkey(nkey) => write!(f, "Duplicate nkey {nkey:?} detected"),
             Self::UnknownNoAuthUser(user) => write!(
                 f,
                 "no_auth_user: {user:?} not present as user or nkey in authorization block or \
@@ -140,26 +170,36 @@ impl std::error::Error for AuthError {
     }
 }
 
-/// Who a connection is.
-#[derive(Debug)]
-pub struct Identity {
-    /// The user's name as monitoring shows it; empty for nobody in particular.
-    pub user: String,
-    /// The account that it belongs to.
-    pub account: Arc<str>,
-    /// What it may do; `None` for everything.
-    pub permissions: Option<Arc<Permissions>>,
-}
-
 /// The answer to a client's credentials.
 #[derive(Debug)]
 pub enum Decision {
     /// Let in.
     Accept(Arc<Identity>),
     /// An authorization violation; the connection is closed.
-    Reject,
-    /// To be settled by [`PasswordJob::run`], off the data cores.
-    Verify(PasswordJob),
+    Reject(Refusal),
+    /// To be settled by [`VerifyJob::run`], off the data cores.
+    Verify(VerifyJob),
+}
+
+impl Decision {
+    fn reject() -> Self {
+        Self::Reject(Refusal::default())
+    }
+}
+
+/// What becomes of a connection when the rules change.
+#[derive(Debug)]
+pub enum Standing {
+    /// It stays; this is who it is now.
+    Stays(Arc<Identity>),
+    /// Its user is gone: it is closed without a word, as nats-server does it.
+    Gone,
+    /// Its claims count no more: it is closed without a word as well.
+    Dismissed,
+    /// Its claims were revoked.
+    Revoked,
+    /// Its credentials would not be accepted any more.
+    Refused,
 }
 
 /// The rules of authentication, checked and compiled; shared by all cores.
@@ -167,13 +207,13 @@ pub enum Decision {
 pub struct AuthConfig {
     method: Method,
     timeout: Duration,
+    nonce_key: NonceKey,
     account: Arc<str>,
     /// Who everybody is that does not say more, where no one has to.
     anonymous: Arc<Identity>,
 }
 
-/// By what clients are told apart. (Nkeys, JWT, callouts and certificates will
-/// be further methods.)
+/// By what clients are told apart.
 #[derive(Debug)]
 enum Method {
     /// Everybody may connect.
@@ -181,18 +221,35 @@ enum Method {
     Token(Password),
     Users {
         users: HashMap<String, User>,
+        nkeys: HashMap<String, NkeyUser>,
         /// Stands for clients without credentials. Only a user whose password is
         /// plain text: nats-server compares the configured text with itself,
         /// which no hash passes, and so refuses these clients.
-        no_auth_user: Option<Arc<Identity>>,
+        no_auth_user: Option<Implicit>,
         /// Whether a `no_auth_user` is configured, be it of use or not.
         has_no_auth_user: bool,
     },
+    /// Claims, for which an operator vouches.
+    Trusted(Arc<Trusted>),
 }
 
 #[derive(Debug)]
 struct User {
     password: Password,
+    connection_types: ConnectionTypes,
+    identity: Arc<Identity>,
+}
+
+#[derive(Debug)]
+struct NkeyUser {
+    connection_types: ConnectionTypes,
+    identity: Arc<Identity>,
+}
+
+/// Who a client without credentials is.
+#[derive(Clone, Debug)]
+struct Implicit {
+    connection_types: ConnectionTypes,
     identity: Arc<Identity>,
 }
 
@@ -204,30 +261,37 @@ impl AuthConfig {
     /// permission cannot be read.
     pub fn new(rules: &AuthRules) -> Result<Self, AuthError> {
         let account: Arc<str> = GLOBAL_ACCOUNT.into();
-        let method = match (&rules.users[..], &rules.single_user, &rules.token) {
+        let has_users = !rules.users.is_empty() || !rules.nkeys.is_empty();
+        let method = match (has_users, &rules.single_user, &rules.token) {
             (_, Some(_), Some(_)) => return Err(AuthError::SingleUserAndToken),
-            ([_, ..], _, Some(_)) => return Err(AuthError::UsersAndToken),
-            ([_, ..], Some(_), _) => return Err(AuthError::UsersAndSingleUser),
-            ([], None, None) => Method::Open,
-            ([], None, Some(token)) => Method::Token(Password::new(token)),
-            ([], Some((name, password)), None) => {
-                let user = User::new(name, password, None, &account);
+            (true, _, Some(_)) => return Err(AuthError::UsersAndToken),
+            (true, Some(_), _) => return Err(AuthError::UsersAndSingleUser),
+            (false, None, None) => Method::Open,
+            (false, None, Some(token)) => Method::Token(Password::new(token)),
+            (false, Some((name, password)), None) => {
+                let rule = UserRule {
+                    name: name.clone(),
+                    password: password.clone(),
+                    ..UserRule::default()
+                };
                 Method::Users {
-                    users: HashMap::from([(name.clone(), user)]),
+                    users: HashMap::from([(name.clone(), User::new(&rule, None, &account))]),
+                    nkeys: HashMap::new(),
                     no_auth_user: None,
                     has_no_auth_user: false,
                 }
             }
-            (users, None, None) => Method::users(users, rules, &account)?,
+            (true, None, None) => Method::users(rules, &account)?,
         };
         if let Some(user) = &rules.no_auth_user
-            && rules.users.is_empty()
+            && !has_users
         {
             return Err(AuthError::NoAuthUserWithoutUsers(user.clone()));
         }
         Ok(Self {
             method,
             timeout: rules.timeout,
+            nonce_key: rules.nonce_key,
             ..Self::open()
         })
     }
@@ -238,13 +302,43 @@ impl AuthConfig {
         Self {
             method: Method::Open,
             timeout: DEFAULT_AUTH_TIMEOUT,
+            nonce_key: NonceKey::default(),
             anonymous: Arc::new(Identity {
-                user: String::new(),
                 account: Arc::clone(&account),
-                permissions: None,
+                ..Identity::default()
             }),
             account,
         }
+    }
+
+    /// Operator mode.
+    pub fn trusted(trusted: Arc<Trusted>, timeout: Duration, nonce_key: NonceKey) -> Self {
+        Self {
+            method: Method::Trusted(trusted),
+            timeout,
+            nonce_key,
+            ..Self::open()
+        }
+    }
+
+    /// The same with other accounts; nothing changes where there is no operator.
+    pub fn with_trusted(&self, trusted: Arc<Trusted>) -> Self {
+        Self::trusted(trusted, self.timeout, self.nonce_key)
+    }
+
+    /// Operator mode with another timeout; `None` outside it.
+    pub fn with_timeout(&self, timeout: Duration) -> Option<Self> {
+        match &self.method {
+            Method::Trusted(trusted) => {
+                Some(Self::trusted(Arc::clone(trusted), timeout, self.nonce_key))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether claims decide.
+    pub fn is_trusted(&self) -> bool {
+        matches!(self.method, Method::Trusted(_))
     }
 
     /// Whether clients have to authenticate (`auth_required` of INFO).
@@ -257,7 +351,7 @@ impl AuthConfig {
     pub fn auth_required_in_first_info(&self) -> bool {
         match self.method {
             Method::Open => false,
-            Method::Token(_) => true,
+            Method::Token(_) | Method::Trusted(_) => true,
             Method::Users {
                 has_no_auth_user, ..
             } => !has_no_auth_user,
@@ -269,58 +363,112 @@ impl AuthConfig {
         self.timeout
     }
 
+    /// What connection `cid` is to sign, if any client may prove itself that way.
+    pub fn nonce(&self, cid: u64) -> Option<Box<str>> {
+        match &self.method {
+            Method::Users { nkeys, .. } if !nkeys.is_empty() => Some(self.nonce_key.nonce(cid)),
+            Method::Trusted(_) => Some(self.nonce_key.nonce(cid)),
+            _ => None,
+        }
+    }
+
     /// Decides by the credentials of a CONNECT, be it the first or a later one.
     pub fn check(&self, credentials: &Credentials<'_>) -> Decision {
         if credentials.legacy_account {
-            return Decision::Reject;
+            return Decision::reject();
         }
         match &self.method {
             Method::Open => Decision::Accept(self.unverified(credentials)),
+            Method::Trusted(trusted) => check_claims(trusted, credentials),
             Method::Token(token) => {
                 decide(token, credentials.token, || self.unverified(credentials))
+            }
+            Method::Users { nkeys, .. } if !nkeys.is_empty() && !credentials.nkey.is_empty() => {
+                match nkeys.get(credentials.nkey) {
+                    Some(user) if user.connection_types.allows(credentials.connection) => {
+                        check_signature(user, credentials)
+                    }
+                    _ => Decision::reject(),
+                }
             }
             Method::Users {
                 no_auth_user,
                 has_no_auth_user: true,
                 ..
-            } if credentials.are_empty() => implicit(no_auth_user.as_ref()),
+            } if credentials.are_empty() => implicit(no_auth_user.as_ref(), credentials.connection),
             // An unknown user is refused at once, a known one with a hash only
             // after hashing: the time tells, as it does with nats-server.
             Method::Users { users, .. } => match users.get(credentials.user) {
-                Some(user) => decide(&user.password, credentials.pass, || {
-                    Arc::clone(&user.identity)
-                }),
-                None => Decision::Reject,
+                Some(user) if user.connection_types.allows(credentials.connection) => {
+                    decide(&user.password, credentials.pass, || {
+                        Arc::clone(&user.identity)
+                    })
+                }
+                _ => Decision::reject(),
             },
         }
     }
 
-    /// After a reload: who a client let in by `before` as `user` is now, or
-    /// `None` if its credentials would not be accepted any more.
-    pub fn still_accepts(&self, before: &Self, user: &str) -> Option<Arc<Identity>> {
+    /// After a reload: what becomes of a client whose claims `before` accepted.
+    pub fn still_trusts(&self, before: &Self, identity: &Arc<Identity>) -> Standing {
         match (&self.method, &before.method) {
-            (Method::Open, _) => Some(Arc::new(Identity {
-                user: user.to_owned(),
-                account: Arc::clone(&self.account),
-                permissions: None,
-            })),
+            (Method::Trusted(now), Method::Trusted(then)) => match now.dismissal(then, identity) {
+                None => Standing::Stays(Arc::clone(identity)),
+                Some(Dismissal::Revoked) => Standing::Revoked,
+                Some(Dismissal::Silent) => Standing::Dismissed,
+            },
+            _ => Standing::Refused,
+        }
+    }
+
+    /// After a reload: what becomes of a client that was let in by `before` as
+    /// `user`, a name of this kind.
+    pub fn still_accepts(&self, before: &Self, user: &str, kind: UserKind) -> Standing {
+        let now = match &self.method {
+            Method::Open => {
+                return Standing::Stays(Arc::new(Identity {
+                    user: user.to_owned(),
+                    kind,
+                    account: Arc::clone(&self.account),
+                    ..Identity::default()
+                }));
+            }
+            now => now,
+        };
+        match (now, &before.method) {
             (Method::Token(token), Method::Token(old)) if token == old => {
-                Some(Arc::clone(&self.anonymous))
+                Standing::Stays(Arc::clone(&self.anonymous))
+            }
+            (Method::Users { nkeys, .. }, Method::Users { nkeys: old, .. })
+                if kind == UserKind::Nkey && old.contains_key(user) =>
+            {
+                match nkeys.get(user) {
+                    Some(now) => Standing::Stays(Arc::clone(&now.identity)),
+                    None => Standing::Gone,
+                }
             }
             (Method::Users { users, .. }, Method::Users { users: old, .. }) => {
-                let (now, then) = (users.get(user)?, old.get(user)?);
-                (now.password == then.password).then(|| Arc::clone(&now.identity))
+                match (users.get(user), old.get(user)) {
+                    (Some(now), Some(then)) if now.password == then.password => {
+                        Standing::Stays(Arc::clone(&now.identity))
+                    }
+                    (None, Some(_)) => Standing::Gone,
+                    _ => Standing::Refused,
+                }
             }
-            _ => None,
+            _ => Standing::Refused,
         }
     }
 
     /// Decides for a client whose first verb is not CONNECT.
-    pub fn check_without_connect(&self) -> Decision {
+    pub fn check_without_connect(&self, connection: ConnectionType) -> Decision {
         match &self.method {
             Method::Open => Decision::Accept(Arc::clone(&self.anonymous)),
-            Method::Token(_) => Decision::Reject,
-            Method::Users { no_auth_user, .. } => implicit(no_auth_user.as_ref()),
+            Method::Token(_) | Method::Trusted(_) => Decision::reject(),
+            Method::Users { no_auth_user, .. } => match no_auth_user {
+                Some(user) if user.identity.kind == UserKind::Nkey => Decision::reject(),
+                user => implicit(user.as_ref(), connection),
+            },
         }
     }
 
@@ -337,64 +485,91 @@ impl AuthConfig {
         Arc::new(Identity {
             user: user.to_owned(),
             account: Arc::clone(&self.account),
-            permissions: None,
+            ..Identity::default()
         })
     }
 }
 
 impl Method {
-    fn users(rules: &[UserRule], auth: &AuthRules, account: &Arc<str>) -> Result<Self, AuthError> {
+    fn users(rules: &AuthRules, account: &Arc<str>) -> Result<Self, AuthError> {
         let default_permissions =
-            compile(auth.default_permissions.as_ref()).map_err(AuthError::DefaultPermissions)?;
-        let mut users = HashMap::with_capacity(rules.len());
-        for rule in rules {
-            let own =
-                compile(rule.permissions.as_ref()).map_err(|error| AuthError::UserPermissions {
-                    user: rule.name.clone(),
-                    error,
-                })?;
-            let permissions = own.or_else(|| default_permissions.clone());
-            let account = match rule.account.as_str() {
-                "" => account,
-                name => &Arc::from(name),
-            };
-            let user = User::new(&rule.name, &rule.password, permissions, account);
+            compile(rules.default_permissions.as_ref()).map_err(AuthError::DefaultPermissions)?;
+        let permissions = |own: Option<&PermissionRules>, user: &str| {
+            let own = compile(own).map_err(|error| AuthError::UserPermissions {
+                user: user.to_owned(),
+                error,
+            })?;
+            Ok(own.or_else(|| default_permissions.clone()))
+        };
+        let mut users = HashMap::with_capacity(rules.users.len());
+        for rule in &rules.users {
+            let permissions = permissions(rule.permissions.as_ref(), &rule.name)?;
+            let user = User::new(rule, permissions, &account_of(&rule.account, account));
             if users.insert(rule.name.clone(), user).is_some() {
                 return Err(AuthError::DuplicateUser(rule.name.clone()));
             }
         }
-        let no_auth_user = match &auth.no_auth_user {
-            None => None,
-            Some(name) => {
-                let user = users
-                    .get(name)
-                    .ok_or_else(|| AuthError::UnknownNoAuthUser(name.clone()))?;
-                user.password.is_plain().then(|| Arc::clone(&user.identity))
+        let mut nkeys = HashMap::with_capacity(rules.nkeys.len());
+        for rule in &rules.nkeys {
+            let user = NkeyUser {
+                connection_types: rule.connection_types,
+                identity: Arc::new(Identity {
+                    user: rule.nkey.clone(),
+                    kind: UserKind::Nkey,
+                    account: account_of(&rule.account, account),
+                    permissions: permissions(rule.permissions.as_ref(), &rule.nkey)?,
+                    token: None,
+                }),
+            };
+            if nkeys.insert(rule.nkey.clone(), user).is_some() {
+                return Err(AuthError::DuplicateNkey(rule.nkey.clone()));
             }
+        }
+        let no_auth_user = match &rules.no_auth_user {
+            None => None,
+            Some(name) => match (users.get(name), nkeys.get(name)) {
+                (Some(user), _) => user.password.is_plain().then(|| Implicit {
+                    connection_types: user.connection_types,
+                    identity: Arc::clone(&user.identity),
+                }),
+                (None, Some(user)) => Some(Implicit {
+                    connection_types: user.connection_types,
+                    identity: Arc::clone(&user.identity),
+                }),
+                (None, None) => return Err(AuthError::UnknownNoAuthUser(name.clone())),
+            },
         };
         Ok(Self::Users {
             users,
+            nkeys,
             no_auth_user,
-            has_no_auth_user: auth.no_auth_user.is_some(),
+            has_no_auth_user: rules.no_auth_user.is_some(),
         })
     }
 }
 
 impl User {
-    fn new(
-        name: &str,
-        password: &str,
-        permissions: Option<Arc<Permissions>>,
-        account: &Arc<str>,
-    ) -> Self {
+    fn new(rule: &UserRule, permissions: Option<Arc<Permissions>>, account: &Arc<str>) -> Self {
         Self {
-            password: Password::new(password),
+            password: Password::new(&rule.password),
+            connection_types: rule.connection_types,
             identity: Arc::new(Identity {
-                user: name.to_owned(),
+                user: rule.name.clone(),
+                kind: UserKind::Name,
                 account: Arc::clone(account),
                 permissions,
+                token: None,
             }),
         }
+    }
+}
+
+/// The account of this name; without one, the other.
+fn account_of(name: &str, otherwise: &Arc<str>) -> Arc<str> {
+    if name.is_empty() {
+        Arc::clone(otherwise)
+    } else {
+        name.into()
     }
 }
 
@@ -404,17 +579,50 @@ fn compile(rules: Option<&PermissionRules>) -> Result<Option<Arc<Permissions>>, 
         .transpose()
 }
 
-fn implicit(no_auth_user: Option<&Arc<Identity>>) -> Decision {
-    no_auth_user.map_or(Decision::Reject, |identity| {
-        Decision::Accept(Arc::clone(identity))
-    })
+fn implicit(no_auth_user: Option<&Implicit>, connection: ConnectionType) -> Decision {
+    match no_auth_user {
+        Some(user) if user.connection_types.allows(connection) => {
+            Decision::Accept(Arc::clone(&user.identity))
+        }
+        _ => Decision::reject(),
+    }
+}
+
+fn check_claims(trusted: &Arc<Trusted>, credentials: &Credentials<'_>) -> Decision {
+    let (token, is_sentinel) = match (credentials.jwt, trusted.sentinel()) {
+        ("", None) => {
+            return Decision::Reject(Refusal::because("Authentication requires a user JWT"));
+        }
+        ("", Some(sentinel)) => (Arc::clone(sentinel), true),
+        (jwt, _) => (Arc::from(jwt), false),
+    };
+    Decision::Verify(VerifyJob::Token(TokenJob {
+        trusted: Arc::clone(trusted),
+        token,
+        is_sentinel,
+        sig: credentials.sig.into(),
+        nonce: credentials.nonce.into(),
+        peer: credentials.peer,
+        connection: credentials.connection,
+    }))
+}
+
+fn check_signature(user: &NkeyUser, credentials: &Credentials<'_>) -> Decision {
+    let (nonce, sig, nkey) = (credentials.nonce, credentials.sig, credentials.nkey);
+    match SignatureJob::new(nonce, sig, nkey, &user.identity) {
+        Ok(job) => Decision::Verify(VerifyJob::Signature(job)),
+        Err(refusal) => Decision::Reject(refusal),
+    }
 }
 
 fn decide(password: &Password, given: &str, identity: impl Fn() -> Arc<Identity>) -> Decision {
     match password.compare(given) {
         Comparison::Equal => Decision::Accept(identity()),
-        Comparison::Different => Decision::Reject,
-        Comparison::Hash(hash) => Decision::Verify(PasswordJob::new(hash, given, identity())),
+        Comparison::Different => Decision::reject(),
+        Comparison::Hash(hash) => {
+            let job = PasswordJob::new(hash, given, identity());
+            Decision::Verify(VerifyJob::Password(job))
+        }
     }
 }
 

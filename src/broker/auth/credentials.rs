@@ -1,6 +1,9 @@
 //! What a client says about itself in CONNECT.
 
 use std::fmt;
+use std::net::IpAddr;
+
+use super::ConnectionType;
 
 /// The fields of CONNECT that decide who is connecting; empty if not given.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -11,8 +14,18 @@ pub struct Credentials<'a> {
     pub pass: &'a str,
     /// `auth_token`.
     pub token: &'a str,
-    /// `nkey`; only shown so far, never checked.
+    /// `nkey`, a public key.
     pub nkey: &'a str,
+    /// `sig`, the nonce signed by it.
+    pub sig: &'a str,
+    /// `jwt`, a user's claims.
+    pub jwt: &'a str,
+    /// The address that it comes from.
+    pub peer: Option<IpAddr>,
+    /// The nonce that the connection was given; empty for none.
+    pub nonce: &'a str,
+    /// Over what the client came.
+    pub connection: ConnectionType,
     /// Whether the legacy field `account` is not empty or `new_account` is true.
     pub legacy_account: bool,
 }
@@ -33,8 +46,9 @@ impl fmt::Debug for Credentials<'_> {
             .field("pass", &redact(self.pass))
             .field("token", &redact(self.token))
             .field("nkey", &self.nkey)
+            .field("connection", &self.connection)
             .field("legacy_account", &self.legacy_account)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -13,12 +13,14 @@ use crate::broker::permissions::{PermissionRules, ResponseRule, SubjectRules};
 
 /// The reply to a connection of this identity.
 pub fn user_info_json(server: &ServerStamp, identity: &Identity) -> String {
+    let token = identity.token.as_deref();
     let reply = Reply {
         server,
         data: UserInfo {
             user: &identity.user,
             account: &identity.account,
-            account_name: &identity.account,
+            account_name: token.map_or(&identity.account, |token| &token.account_name),
+            user_name: token.map_or("", |token| &token.user_name),
             permissions: identity
                 .permissions
                 .as_ref()
@@ -44,8 +46,11 @@ struct Reply<'a> {
 struct UserInfo<'a> {
     user: &'a str,
     account: &'a str,
-    /// As `account`, as long as an account has no name beside its id.
+    /// As `account`, unless claims name it.
     account_name: &'a str,
+    /// As claims name the user.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    user_name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<PermissionsInfo>,
 }
@@ -151,8 +156,8 @@ mod tests {
     fn data(user: &str, permissions: Option<&PermissionRules>) -> String {
         let identity = Identity {
             user: user.into(),
-            account: "$G".into(),
             permissions: permissions.map(|rules| Arc::new(Permissions::new(rules).unwrap())),
+            ..Identity::default()
         };
         let json = user_info_json(&server(), &identity);
         let head = concat!(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::accounts::AccountRules;
-use crate::broker::auth::{AuthConfig, AuthRules, PasswordJob};
+use crate::broker::auth::{AuthConfig, AuthRules, VerifyJob};
 use crate::broker::{Batch, CloseMode, Core, CoreId, Effect, Now, Settings};
 
 /// ECANCELED: what a send reports whose socket was closed.
@@ -53,7 +53,7 @@ pub struct World {
     /// Records between cores stay where they are.
     pub mesh_blocked: bool,
     /// Passwords to check.
-    pub jobs: Vec<(Client, Box<PasswordJob>)>,
+    pub jobs: Vec<(Client, Box<VerifyJob>)>,
 }
 
 impl World {

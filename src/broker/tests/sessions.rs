@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::driver::{World, settings, settings_with_auth};
 use crate::broker::CloseMode;
-use crate::broker::auth::{AuthRules, UserRule};
+use crate::broker::auth::{AuthRules, Refusal, UserRule};
 
 fn single_user(password: &str) -> AuthRules {
     AuthRules {
@@ -90,12 +90,12 @@ fn nothing_is_read_while_a_password_is_checked() {
     assert_eq!(asked, client);
 
     // An answer for a connection that had the slot before changes nothing.
-    let identity = job.identity().clone();
-    world.cores[0].verified(client.slot, client.cid + 1, Some(identity.clone()));
+    let identity = job.identity().expect("known").clone();
+    world.cores[0].verified(client.slot, client.cid + 1, Ok(identity.clone()));
     world.settle();
     assert_eq!(world.output(client), "");
 
-    world.cores[0].verified(client.slot, client.cid, Some(identity));
+    world.cores[0].verified(client.slot, client.cid, Ok(identity));
     world.settle();
     assert_eq!(world.output(client), "PONG\r\n");
     assert!(!world.paused(client));
@@ -107,7 +107,7 @@ fn a_wrong_password_is_refused_after_the_check() {
     let mut world = World::new(1, settings_with_auth(&rules));
     let client = world.accept(0);
     world.send(client, format!("{ANN}PING\r\n"));
-    world.cores[0].verified(client.slot, client.cid, None);
+    world.cores[0].verified(client.slot, client.cid, Err(Refusal::default()));
     world.settle();
     assert_eq!(world.output(client), "-ERR 'Authorization Violation'\r\n");
 }

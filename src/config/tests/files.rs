@@ -103,6 +103,7 @@ fn every_option_is_read() {
         accounts: Vec::new(),
         global_mappings: Vec::new(),
         system_account: String::new(),
+        trust: TrustOptions::default(),
         placement: Placement::Cpus(vec![2, 3, 4, 8]),
         spin: Spin::For(Duration::from_micros(50)),
         host_options: HostOptions::default(),
@@ -276,12 +277,10 @@ fn what_is_not_built_is_refused_by_name() {
         "gateway { name: x }",
         "mqtt { port: 1 }",
         "tls {}",
-        "operator: x",
-        "resolver: MEMORY",
         "https: 8443",
         "proxy_protocol: true",
         "ocsp: true",
-        "default_sentinel: x",
+        "resolver_tls { ca_file: x }",
         "prof_port: 1",
     ] {
         let name = key.split([':', ' ']).next().expect("a key");
@@ -296,9 +295,85 @@ fn what_is_not_built_is_refused_by_name() {
         "jetstream: false, cluster {}, leaf {}, accounts {}, proxy_protocol: false, https_port: 0, a: 1, port: $a",
     );
     assert_eq!(
-        error("authorization { users: [{nkey: U}] }"),
-        "c.conf:1:25: \"nkey\" is not built yet in ringwire"
+        error("authorization { auth_callout { issuer: x } }"),
+        "c.conf:1:16: \"auth_callout\" is not built yet in ringwire"
     );
+}
+
+#[test]
+fn options_of_operator_mode_are_checked() {
+    for (text, message) in [
+        (
+            "operator: x",
+            "c.conf:1:0: error parsing operator JWT: open x: no such file or directory",
+        ),
+        (
+            "trusted_keys: ABC",
+            "c.conf:1:0: trust key \"ABC\" required to be a valid public operator nkey",
+        ),
+        (
+            "resolver_preload { A: x }",
+            "c.conf:1:19: invalid account JWT",
+        ),
+        (
+            "resolver: FOO",
+            "c.conf:1:0: error parsing account resolver, should be MEM or  URL(\"url\") or a map \
+             containing dir and type state=[FULL|CACHE])",
+        ),
+        (
+            "resolver: { type: full, dir: x }",
+            "c.conf:1:0: \"resolver: type full\" is not built yet in ringwire",
+        ),
+        (
+            "resolver: URL(https://a/)",
+            "c.conf:1:0: \"resolver: URL other than http\" is not built yet in ringwire",
+        ),
+        ("default_sentinel: x", "default sentinel JWT not valid"),
+        (
+            "resolver_pinned_accounts: x",
+            "pinned account key \"x\" is not a valid public account nkey",
+        ),
+    ] {
+        assert_eq!(error(text), message, "{text}");
+    }
+    let url = options("resolver: URL(http://a:1/x)").trust;
+    assert_eq!(
+        url.resolver,
+        Some(Resolver::Url("http://a:1/x/".to_owned()))
+    );
+}
+
+#[test]
+fn nkeys_take_the_place_of_name_and_password() {
+    const NKEY: &str = "UBF55G5BFMVWF6VXDB4NVOZ2DTPOVSFKLCEN7I22LVF4ONAFTNHOC6GQ";
+    const ACCOUNT: &str = "AAK3QIC6MSUSRWAUKH4UFXPAITJFC3FUJFTHN3MLBEPUVCTNNUCORHUE";
+    let users = |entries: &str| format!("authorization {{ users: [ {entries} ] }}");
+    let read = options(&users(&format!("{{nkey: {NKEY}}}")));
+    assert_eq!(read.authorization.users[0].nkey, NKEY);
+    for (entries, expected) in [
+        (
+            "{nkey: ABC}".to_owned(),
+            "c.conf:1:26: Not a valid public nkey for a user".to_owned(),
+        ),
+        (
+            format!("{{nkey: {ACCOUNT}}}"),
+            "c.conf:1:26: Not a valid public nkey for a user".to_owned(),
+        ),
+        (
+            format!("{{nkey: {NKEY}}},{{nkey: {NKEY}}}"),
+            format!("c.conf:1:0: Duplicate nkey \"{NKEY}\" detected"),
+        ),
+        (
+            format!("{{nkey: {NKEY}, user: a}}"),
+            "c.conf:1:90: Nkey users do not take usernames or passwords".to_owned(),
+        ),
+        (
+            "{nkey: \"\"}".to_owned(),
+            "c.conf:1:26: User entry requires a user".to_owned(),
+        ),
+    ] {
+        assert_eq!(error(&users(&entries)), expected, "{entries}");
+    }
 }
 
 #[test]

@@ -9,8 +9,9 @@ use crate::store::disk::{BLOCK, Completed, Disk, DiskError, FileId, Op, OpenMode
 use crate::store::index::Index;
 use crate::store::log::Mark;
 
-/// Bytes written at a time.
-const STEP: usize = 256 * 1024;
+/// Bytes written at a time. One write is under way, not flushed: a flush of each would make the
+/// flushes of the log wait for the growth of this file, too.
+const STEP: usize = 1024 * 1024;
 /// Bytes of log behind a checkpoint that make another one worth it: at least these, and at least
 /// twice the size of the last one.
 const WORTH: u64 = 32 * 1024 * 1024;
@@ -20,6 +21,8 @@ pub(super) enum Doing {
     Open,
     Cut,
     Write,
+    /// Of all but the last block.
+    Sync,
     SyncDir,
     /// Of old ones that are given up.
     Discard,
@@ -35,6 +38,8 @@ enum Part {
     Finish,
     /// All is encoded; it counts when the changes up to here are flushed.
     Wait(Mark),
+    /// All but the last block is flushed.
+    Last,
     SyncDir,
 }
 
@@ -216,32 +221,43 @@ impl FileLog {
                 part => part,
             };
             writing.waiting.append(&mut writing.encoder.take());
-            if matches!(writing.part, Part::Wait(_) | Part::SyncDir) {
+            if matches!(writing.part, Part::Wait(_) | Part::Last | Part::SyncDir) {
                 break;
             }
         }
         let mut length = writing.waiting.len() - writing.waiting.len() % BLOCK;
-        if let Part::Wait(mark) = writing.part {
-            if mark.0 > flushed {
-                // The last block makes it complete, and so comes last.
+        let mut sync = false;
+        match writing.part {
+            Part::Wait(mark) => {
+                // The last block makes it complete, and so comes last, when all before it and the
+                // log are flushed.
                 let before_last = writing.waiting.len().saturating_sub(1);
                 length = before_last - before_last % BLOCK;
                 if length == 0 {
+                    if mark.0 <= flushed {
+                        writing.part = Part::Last;
+                        writing.busy = true;
+                        let flush = Op::Sync { file: writing.file };
+                        self.operations
+                            .submit(super::Doing::Checkpoint(Doing::Sync), flush, disk);
+                    }
                     return;
                 }
             }
-            if length == 0 && writing.waiting.is_empty() {
+            Part::Last => {
+                length = block_up(writing.waiting.len() as u64) as usize;
+                writing.waiting.resize(length, 0);
                 writing.part = Part::SyncDir;
+                sync = true;
+            }
+            Part::SyncDir => {
                 writing.busy = true;
                 let path = self.config.directory.clone();
                 let doing = super::Doing::Checkpoint(Doing::SyncDir);
                 self.operations.submit(doing, Op::SyncDir { path }, disk);
                 return;
             }
-            if length == 0 {
-                length = block_up(writing.waiting.len() as u64) as usize;
-                writing.waiting.resize(length, 0);
-            }
+            _ => {}
         }
         if length == 0 {
             return;
@@ -255,7 +271,7 @@ impl FileLog {
             offset: writing.written,
             range: 0..buffer.len(),
             buffer,
-            sync: true,
+            sync,
         };
         writing.written += length as u64;
         self.operations

@@ -16,8 +16,15 @@ use crate::store::message::{Damage, LogFailure, Replay, Stored};
 
 /// How often the directory is listed again because a file in it went.
 const AGAIN_MAX: u32 = 8;
-/// Bytes read at a time.
+/// Bytes read at a time, at the start of a file less: thousands of streams recover at once, and
+/// most are small.
 const STEP: usize = 1024 * 1024;
+const FIRST_STEP: usize = 64 * 1024;
+
+/// Bytes to read at `offset` of a file.
+fn step(offset: u64) -> usize {
+    usize::try_from(offset).map_or(STEP, |offset| offset.clamp(FIRST_STEP, STEP))
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Doing {
@@ -246,7 +253,7 @@ impl FileLog {
         let read = Op::Read {
             file: loading.file,
             offset: loading.at,
-            buffer: Aligned::new(STEP),
+            buffer: Aligned::new(step(loading.at)),
         };
         self.recover_op(Doing::ReadCheckpoint, read, disk);
     }
@@ -263,7 +270,7 @@ impl FileLog {
             (Ok(Output::Read { bytes }), Some(buffer)) => &buffer[..bytes.min(buffer.len())],
             _ => &[],
         };
-        let at_end = bytes.len() < STEP;
+        let at_end = bytes.len() < step(loading.at);
         loading.at += bytes.len() as u64;
         loading.data.extend_from_slice(bytes);
         let used = loading.decoder.feed(&loading.data);
@@ -561,7 +568,7 @@ impl FileLog {
         let read = Op::Read {
             file,
             offset: from,
-            buffer: Aligned::new(wanted.clamp(STEP, 16 * STEP)),
+            buffer: Aligned::new(wanted.clamp(step(from), 16 * STEP)),
         };
         self.recover_op(Doing::ReadFrames, read, disk);
     }
