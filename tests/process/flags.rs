@@ -166,11 +166,11 @@ fn features_that_are_not_built_are_refused_by_name() {
         ("leafnodes", "leafnodes { port: -1 }\n"),
         ("gateway", "gateway { name: a, port: -1 }\n"),
         ("mqtt", "mqtt { port: -1 }\n"),
-        ("websocket", "websocket { port: -1, no_tls: true }\n"),
         ("tls", "tls { cert_file: \"a\", key_file: \"b\" }\n"),
+        ("proxies", "proxies { trusted: [{key: a}] }\n"),
         (
-            "accounts",
-            "accounts { A { users [ {user: a, password: b} ] } }\n",
+            "auth_callout",
+            "authorization { auth_callout { issuer: a } }\n",
         ),
     ] {
         let file = config_file(config);
