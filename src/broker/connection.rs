@@ -86,6 +86,14 @@ pub struct Connection {
     pub peer: SocketAddr,
     pub kind: Kind,
     pub account: u16,
+    /// The account that counts it.
+    pub entered: Option<u16>,
+    /// Subjects that it publishes to may be mapped.
+    pub mapped: bool,
+    /// Bytes of headers and payload that its account allows, if it says so.
+    pub max_payload: Option<i64>,
+    /// Subscriptions that its account allows, if it says so.
+    pub max_subscriptions: Option<usize>,
     pub phase: Phase,
     /// With TLS.
     pub tls: Option<Box<TlsSnapshot>>,
@@ -189,6 +197,10 @@ impl Connection {
             peer,
             kind: Kind::Client,
             account: 0,
+            entered: None,
+            mapped: false,
+            max_payload: None,
+            max_subscriptions: None,
             phase: Phase::Open,
             tls: None,
             opening: None,

@@ -14,6 +14,7 @@ use super::interest::{Account, QueueNames};
 use super::internal::Internal;
 use super::opening::{Kind, NewConnection, Opening};
 use super::output::{Batch, ChunkPool};
+use super::responses::Responses;
 use super::route::{RouteCache, RouteRef};
 use super::settings::Settings;
 use super::snapshot::Ended;
@@ -130,6 +131,10 @@ pub struct Core {
     /// Keys hashes.
     pub(super) seed: u64,
     pub(super) accounts: Vec<Account>,
+    /// Requests to services of other accounts that wait for responses.
+    pub(super) responses: Responses,
+    /// Queue groups that are served in another account, while a message is delivered.
+    pub(super) skipped_groups: Vec<QueueId>,
     pub(super) conns: Vec<Option<Box<Connection>>>,
     pub(super) free_slots: Vec<u32>,
     pub(super) open: usize,
@@ -181,19 +186,15 @@ impl Core {
     /// If `cores` is more than [`CORES_MAX`] or `id` is not below it.
     pub fn new(id: CoreId, cores: usize, settings: Arc<Settings>, seed: u64) -> Self {
         assert!(cores <= CORES_MAX && id.index() < cores);
-        let accounts = settings
-            .accounts
-            .all()
-            .iter()
-            .map(|entry| Account::new(entry.name(), seed))
-            .collect();
-        Self {
+        let mut core = Self {
             id,
             settings,
             now: Now::default(),
             rng: Rng(seed | 1),
             seed,
-            accounts,
+            accounts: Vec::new(),
+            responses: Responses::new(seed.rotate_left(43) ^ u64::from(id.0)),
+            skipped_groups: Vec::new(),
             conns: Vec::new(),
             free_slots: Vec::new(),
             open: 0,
@@ -223,7 +224,9 @@ impl Core {
             lame_duck: false,
             has_more_to_bury: false,
             internal: Internal::default(),
-        }
+        };
+        core.accounts_changed();
+        core
     }
 
     /// This core's number.
@@ -650,6 +653,7 @@ impl Core {
         let cid = conn.cid;
         self.cid_slots.remove(&cid);
         self.open -= 1;
+        self.leave_account(slot);
         self.drop_subscriptions(slot);
         if mode == CloseMode::Now
             && let Some(conn) = self.conns[slot as usize].as_deref_mut()

@@ -474,6 +474,9 @@ impl Core {
         let expires = token.and_then(|token| token.expires);
         let takes_no_subscription = token.is_some_and(|t| t.max_subscriptions == Some(0));
         conn.set_identity(identity, account);
+        if !self.enter_account(slot, account) {
+            return;
+        }
         let end = self.credentials_end(expires);
         let Some(conn) = self.conn_mut(slot) else {
             return;
@@ -533,7 +536,7 @@ impl Core {
             conn.auth_by = 0;
             conn.set_identity(identity, account);
         }
-        true
+        self.enter_account(slot, account)
     }
 
     fn on_ping(&mut self, slot: u32) {
@@ -624,10 +627,14 @@ impl Core {
             return;
         };
         let of_user = conn.identity.as_ref().and_then(|i| i.max_subscriptions());
-        let max = [self.settings.max_subscriptions, of_user]
-            .into_iter()
-            .flatten()
-            .min();
+        let max = [
+            self.settings.max_subscriptions,
+            conn.max_subscriptions,
+            of_user,
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         if let Some(max) = max
             && conn.sids.len() >= max
         {

@@ -2,8 +2,11 @@
 //! the other cores' interest attached to each.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::accounts::Links;
 use super::core::CoreId;
+use super::cross::RESPONSES;
 use super::frugal;
 use super::subscriptions::{NO_QUEUE, NO_SUB, QueueId, SubId, Subscriptions};
 use crate::subject::{Index, IndexFull, PatternId};
@@ -109,6 +112,8 @@ pub struct Announcement {
 /// One account's interest on one core.
 pub struct Account {
     pub name: Box<str>,
+    /// What crosses its boundary.
+    pub links: Arc<Links>,
     index: Index,
     patterns: Vec<PatternState>,
     shares: Vec<Share>,
@@ -121,6 +126,8 @@ pub struct Account {
 
 /// What a walk over the matches of a subject meets.
 pub enum Target {
+    /// Subscribed for the responses of requests that crossed into this account.
+    Responses,
     Local(SubId),
     LocalMember(SubId, QueueId),
     Core(CoreId),
@@ -132,12 +139,18 @@ impl Account {
     pub fn new(name: &str, seed: u64) -> Self {
         Self {
             name: name.into(),
+            links: Arc::default(),
             index: Index::with_seed(seed),
             patterns: Vec::new(),
             shares: Vec::new(),
             free_shares: Vec::new(),
             generation: 0,
         }
+    }
+
+    /// Whether messages may cross into other accounts.
+    pub fn has_links(&self) -> bool {
+        !self.links.streams.is_empty() || !self.links.services.is_empty()
     }
 
     /// The index, for figures.
@@ -348,7 +361,9 @@ impl Account {
             while at != NO_SUB {
                 let id = SubId(at);
                 let sub = subs.get(id);
-                if sub.queue == NO_QUEUE {
+                if sub.conn == RESPONSES {
+                    visit(Target::Responses);
+                } else if sub.queue == NO_QUEUE {
                     visit(Target::Local(id));
                 } else {
                     visit(Target::LocalMember(id, sub.queue));

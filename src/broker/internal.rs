@@ -217,9 +217,16 @@ pub(super) struct Watches {
     changed: Vec<WatchedSubject>,
     /// A wildcard's interest changed: all are to be looked at again.
     all_changed: bool,
+    /// Interest in one account may be interest in another.
+    pub linked: bool,
 }
 
 impl Watches {
+    /// Where interest leads to may have changed.
+    pub fn note_all(&mut self) {
+        self.all_changed = !self.subjects.is_empty();
+    }
+
     /// Interest in `pattern` changed.
     #[inline]
     pub fn note(&mut self, account: u16, pattern: &[u8]) {
@@ -230,7 +237,7 @@ impl Watches {
 
     #[cold]
     fn note_watched(&mut self, account: u16, pattern: &[u8]) {
-        if !crate::subject::is_literal(pattern) {
+        if self.linked || !crate::subject::is_literal(pattern) {
             self.all_changed = true;
             return;
         }
@@ -395,13 +402,18 @@ impl Core {
         self.internal.hint = at;
         let route = self.routes.take(at);
         let mut outcome = Outcome::default();
-        self.deliver_plain(&route, message, &mut outcome);
-        let mut cores = route.cores;
-        if !route.groups.is_empty() || cores != 0 {
-            cores = self.route_beyond(&route, message, &mut outcome);
-        }
+        let cores = if route.beyond.is_none() {
+            self.deliver_plain(&route, message, &mut outcome);
+            let mut cores = route.cores;
+            if !route.groups.is_empty() || cores != 0 {
+                cores = self.route_beyond(&route, message, &mut outcome);
+            }
+            self.routes.put(at, route);
+            cores
+        } else {
+            self.route_across(at, route, message, &mut outcome)
+        };
         self.count_deliveries(&outcome);
-        self.routes.put(at, route);
         if outcome.is_nobody() && cores == 0 {
             return ServerDelivery::Nobody;
         }
@@ -431,11 +443,8 @@ impl Core {
 
     /// Whether anybody on any core would get a message to `subject`.
     pub fn has_interest(&self, account: u16, subject: &[u8]) -> bool {
-        let mut found = false;
-        if let Some(entry) = self.accounts.get(usize::from(account)) {
-            entry.for_each_target(self.id, &self.subs, subject, |_| found = true);
-        }
-        found
+        self.has_direct_interest(account, subject, 0)
+            || self.has_interest_beyond(account, subject, 0)
     }
 
     /// Whether anybody on any core subscribed to `subject` itself, not by a wildcard.

@@ -16,7 +16,9 @@ impl Core {
             .and_then(|identity| identity.token.as_ref())
             .and_then(|token| token.max_payload)
             .map(|max| i64::try_from(max).unwrap_or(i64::MAX));
-        match of_user {
+        let of_account = self.conn(slot).and_then(|conn| conn.max_payload);
+        let least = of_user.into_iter().chain(of_account).min();
+        match least {
             Some(max) if of_server < 0 || max < of_server => max,
             _ => of_server,
         }

@@ -13,6 +13,7 @@
 //! | `ingest` | received bytes to commands to actions |
 //! | `publish`, `deliver` | routing one message to everyone who is to have it |
 //! | `interest`, `subscriptions` | who wants what, here and on other cores |
+//! | `cross`, `responses` | messages that cross from one account into another, and back |
 //! | `route` | a subject resolved to targets, and the cache of those |
 //! | `mesh`, `wire` | what cores say to each other, and its encoding |
 //! | `stamp`, `system` | what cores tell the services of the system account |
@@ -33,6 +34,7 @@ pub mod auth;
 pub mod close;
 pub mod connection;
 pub mod core;
+mod cross;
 mod deliver;
 pub mod effect;
 mod frugal;
@@ -46,6 +48,7 @@ pub mod output;
 pub mod permissions;
 mod publish;
 mod reload;
+mod responses;
 pub mod route;
 mod run;
 pub mod settings;

@@ -127,14 +127,31 @@ impl Core {
             || conn.pedantic
             || conn.permissions.is_some()
             || may_be_reserved(publish.subject)
-            || may_be_reserved(publish.reply);
+            || may_be_reserved(publish.reply)
+            || conn.mapped;
         let echo = conn.echo;
         let origin = conn.cid;
         let account = conn.account;
         let hint = conn.route_hint;
-        if unusual && !self.admit(slot, publish) {
-            return;
+        let mut mapped = Vec::new();
+        if unusual {
+            if self.map_subject(account, publish.subject, &mut mapped) {
+                let publish = Publish {
+                    subject: &mapped,
+                    ..*publish
+                };
+                if !self.admit(slot, &publish) {
+                    return;
+                }
+            } else if !self.admit(slot, publish) {
+                return;
+            }
         }
+        let subject = if mapped.is_empty() {
+            publish.subject
+        } else {
+            &mapped
+        };
 
         let header_len = publish.header_len.filter(|&len| len > 0);
         let mut scratch = Vec::new();
@@ -149,7 +166,7 @@ impl Core {
         };
         let mut message = Message {
             account,
-            subject: publish.subject,
+            subject,
             shown: None,
             reply: publish.reply,
             header_len,
@@ -167,6 +184,23 @@ impl Core {
         if scratch.capacity() > 0 {
             self.scratch = scratch;
         }
+    }
+
+    /// What the account's mappings make of a subject; false if it stays as it is.
+    fn map_subject(&mut self, account: u16, subject: &[u8], mapped: &mut Vec<u8>) -> bool {
+        let links = &self.accounts[usize::from(account)].links;
+        if links.mappings.is_empty() {
+            return false;
+        }
+        let links = std::sync::Arc::clone(links);
+        let random = self.rng.next();
+        let changed = links
+            .mapping(subject)
+            .is_some_and(|mapping| mapping.apply(subject, random, mapped));
+        if !changed || !subject::is_valid_publish(mapped) {
+            mapped.clear();
+        }
+        !mapped.is_empty()
     }
 
     /// Memory for [`Message::headless`], reused from message to message.
@@ -241,14 +275,19 @@ impl Core {
         );
         let route = self.routes.take(at);
         let mut outcome = Outcome::default();
-        self.deliver_plain(&route, message, &mut outcome);
-        let mut cores = route.cores;
-        if !route.groups.is_empty() || cores != 0 {
-            cores = self.route_beyond(&route, message, &mut outcome);
-        }
+        let cores = if route.beyond.is_none() {
+            self.deliver_plain(&route, message, &mut outcome);
+            let mut cores = route.cores;
+            if !route.groups.is_empty() || cores != 0 {
+                cores = self.route_beyond(&route, message, &mut outcome);
+            }
+            self.routes.put(at, route);
+            cores
+        } else {
+            self.route_across(at, route, message, &mut outcome)
+        };
         self.count_deliveries(&outcome);
         let nobody = outcome.is_nobody() && cores == 0;
-        self.routes.put(at, route);
         if nobody {
             self.no_responders(slot, message);
         } else {
@@ -298,6 +337,9 @@ impl Core {
         let mut picks = std::mem::take(&mut self.queue_picks);
         picks.clear();
         for group in &route.groups {
+            if !self.skipped_groups.is_empty() && self.skipped_groups.contains(&group.queue) {
+                continue;
+            }
             match self.pick(group, message, outcome) {
                 Pick::Delivered | Pick::Nobody => {}
                 Pick::Remote(core) => {
@@ -470,8 +512,12 @@ impl Core {
         for name in wire::queues(record.queues) {
             self.serve_queue(&route, name, &mut message, &mut outcome);
         }
-        self.count_deliveries(&outcome);
+        let responses = route.beyond.as_ref().is_some_and(|b| b.responses);
         self.routes.put(at, route);
+        if responses {
+            self.cross_response(&mut message, &mut outcome, 0);
+        }
+        self.count_deliveries(&outcome);
         self.headless = message.headless;
         if outcome.slow && outcome.healthy_reader.is_none() {
             self.report_slow(from, record.origin);

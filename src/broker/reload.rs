@@ -98,6 +98,7 @@ impl Core {
             Standing::Stays(identity) if verifying => conn.identity = Some(identity),
             Standing::Stays(identity) => {
                 conn.set_identity(identity, account);
+                self.enter_account(slot, account);
                 self.recheck_subscriptions(slot);
             }
             Standing::Gone if !verifying => {
@@ -120,8 +121,9 @@ impl Core {
     }
 
     /// Makes the accounts of the new table exist.
-    fn accounts_changed(&mut self) {
+    pub(super) fn accounts_changed(&mut self) {
         let table = Arc::clone(&self.settings.accounts);
+        let mut linked = false;
         if let Some(last) = table.all().last() {
             self.ensure_account(last.id);
         }
@@ -129,6 +131,66 @@ impl Core {
             if &*account.name != entry.name() {
                 account.name = entry.name().into();
             }
+            account.links = table.links(entry.id).cloned().unwrap_or_default();
+            // Routes lead elsewhere now.
+            account.generation += 1;
+            linked |= account.has_links();
+        }
+        self.internal.watches.linked = linked;
+        self.internal.watches.note_all();
+        self.responses.retain(|response| {
+            let links = table.links(response.account);
+            links.is_some_and(|links| links.services.iter().any(|s| s.terms == response.terms))
+        });
+        self.subscribe_responses();
+    }
+
+    /// The connection's account gives it its limits. Returns false, and closes it, if the account
+    /// has too many connections already.
+    pub(super) fn enter_account(&mut self, slot: u32, account: u16) -> bool {
+        let table = Arc::clone(&self.settings.accounts);
+        let Some(entry) = table.get(account) else {
+            return false;
+        };
+        let entered = self.conn(slot).and_then(|conn| conn.entered);
+        if entered != Some(account) {
+            self.leave_account(slot);
+            if !entry.admit_connection() {
+                for _ in 0..2 {
+                    self.log_connection(
+                        LogLevel::Error,
+                        slot,
+                        "maximum account active connections exceeded",
+                    );
+                }
+                self.close_with_error(
+                    slot,
+                    ErrorText::MaxAccountConnections,
+                    CloseReason::MaxAccountConnectionsExceeded,
+                );
+                return false;
+            }
+        }
+        let mapped = table
+            .links(account)
+            .is_some_and(|links| !links.mappings.is_empty());
+        if let Some(conn) = self.conn_mut(slot) {
+            let limits = &entry.rules.limits;
+            conn.entered = Some(account);
+            conn.mapped = mapped;
+            conn.max_payload = limits.max_payload.and_then(|max| i64::try_from(max).ok());
+            conn.max_subscriptions = limits
+                .max_subscriptions
+                .map(|max| usize::try_from(max).unwrap_or(usize::MAX));
+        }
+        true
+    }
+
+    /// The connection is in no account any more.
+    pub(super) fn leave_account(&mut self, slot: u32) {
+        let entered = self.conn_mut(slot).and_then(|conn| conn.entered.take());
+        if let Some(entry) = entered.and_then(|account| self.settings.accounts.get(account)) {
+            entry.release_connection();
         }
     }
 

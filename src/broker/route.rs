@@ -1,7 +1,10 @@
 //! A subject resolved to its targets, and the cache of those.
 
+use std::sync::Arc;
+
 use hashbrown::HashTable;
 
+use super::accounts::Crossing;
 use super::core::CoreId;
 use super::interest::{Account, Target};
 use super::subscriptions::{QueueId, SubId, Subscriptions};
@@ -52,6 +55,14 @@ impl Group {
     }
 }
 
+/// Where a subject leads beyond its account.
+#[derive(Debug, Default)]
+pub struct Beyond {
+    pub crossings: Vec<Crossing>,
+    /// It may be the reply subject of a request that crossed.
+    pub responses: bool,
+}
+
 /// Everyone who wants a subject.
 #[derive(Default)]
 pub struct Route {
@@ -60,6 +71,7 @@ pub struct Route {
     /// Bit n: core n has plain interest.
     pub cores: u64,
     pub groups: Vec<Group>,
+    pub beyond: Option<Arc<Beyond>>,
     /// Groups beyond the current ones, kept for their memory.
     spare: Vec<Group>,
 }
@@ -68,6 +80,7 @@ impl Route {
     fn clear(&mut self) {
         self.locals.clear();
         self.cores = 0;
+        self.beyond = None;
         while let Some(mut group) = self.groups.pop() {
             group.local.clear();
             group.remote.clear();
@@ -92,7 +105,9 @@ impl Route {
     /// Resolves `subject` into this route, reusing its memory.
     pub fn resolve(&mut self, me: CoreId, account: &Account, subs: &Subscriptions, subject: &[u8]) {
         self.clear();
+        let mut responses = false;
         account.for_each_target(me, subs, subject, |target| match target {
+            Target::Responses => responses = true,
             Target::Local(sub) => self.locals.push(sub),
             Target::LocalMember(sub, queue) => {
                 let group = self.group(queue);
@@ -109,11 +124,20 @@ impl Route {
                 }
             }
         });
+        if responses || account.has_links() {
+            let crossings = account.links.crossings(subject);
+            if responses || !crossings.is_empty() {
+                self.beyond = Some(Arc::new(Beyond {
+                    crossings,
+                    responses,
+                }));
+            }
+        }
     }
 
     /// Nobody wants the subject.
     pub fn is_empty(&self) -> bool {
-        self.locals.is_empty() && self.cores == 0 && self.groups.is_empty()
+        self.locals.is_empty() && self.cores == 0 && self.groups.is_empty() && self.beyond.is_none()
     }
 
     /// Gives back memory that is out of proportion to what the route holds.
@@ -145,7 +169,11 @@ impl Route {
             group.local.capacity() * size_of::<SubId>()
                 + group.remote.capacity() * size_of::<(CoreId, u32)>()
         };
+        let crossings = self.beyond.iter().flat_map(|beyond| &beyond.crossings);
         size_of::<Self>()
+            + crossings
+                .map(|crossing| size_of::<Crossing>() + crossing.subject.len())
+                .sum::<usize>()
             + self.locals.capacity() * size_of::<SubId>()
             + (self.groups.capacity() + self.spare.capacity()) * size_of::<Group>()
             + self
@@ -432,6 +460,14 @@ impl RouteCache {
             // An emptied place matches no subject: hints at it are void.
             self.entries[at as usize].subject.clear();
             self.free.push(at);
+        }
+    }
+
+    /// A look at a route that is not being delivered.
+    pub fn peek(&self, at: RouteRef) -> Option<&Route> {
+        match self.entries.get(at.0 as usize) {
+            Some(entry) => entry.route.as_deref(),
+            None => self.scratch.as_deref(),
         }
     }
 

@@ -24,22 +24,52 @@ impl Core {
         self.peers[from.index()].route_hint = at;
         let route = self.routes.take(at);
         let mut outcome = Outcome::default();
+        let responses = route.beyond.as_ref().is_some_and(|b| b.responses);
         match route.locals[..] {
+            // They find their way one by one.
+            _ if responses => {}
             [only] if self.deliver_run(only, run, &mut outcome) => {}
             // Message by message: a connection with several subscriptions gets
             // a message for all of them before the next one.
             _ => self.deliver_each(&route, run, &mut outcome),
         }
+        let route = if responses {
+            // Nobody else subscribes to these subjects, but somebody may to `>`.
+            self.deliver_each(&route, run, &mut outcome);
+            self.routes.put(at, route);
+            self.cross_responses(run, &mut outcome);
+            None
+        } else {
+            Some(route)
+        };
         self.count_deliveries(&outcome);
-        self.routes.put(at, route);
+        if let Some(route) = route {
+            self.routes.put(at, route);
+        }
         if outcome.slow && outcome.healthy_reader.is_none() {
             self.report_slow(from, run.origin);
         }
     }
 
+    fn cross_responses(&mut self, run: &RunRecord<'_>, outcome: &mut Outcome) {
+        self.for_each_message(run, |core, message| {
+            core.cross_response(message, outcome, 0);
+        });
+    }
+
     fn deliver_each(&mut self, route: &Route, run: &RunRecord<'_>, outcome: &mut Outcome) {
+        self.counters.mesh_messages_in += run.items().count() as u64;
+        self.for_each_message(run, |core, message| {
+            core.deliver_plain(route, message, outcome);
+        });
+    }
+
+    fn for_each_message(
+        &mut self,
+        run: &RunRecord<'_>,
+        mut then: impl FnMut(&mut Self, &mut Message<'_>),
+    ) {
         for item in run.items() {
-            self.counters.mesh_messages_in += 1;
             let Some(body_at) = item.tail.len().checked_sub(item.body_len + 2) else {
                 debug_assert!(false, "a tail shorter than its body");
                 continue;
@@ -60,7 +90,7 @@ impl Core {
                 hops: 0,
                 remote: true,
             };
-            self.deliver_plain(route, &mut message, outcome);
+            then(self, &mut message);
             self.headless = message.headless;
         }
     }

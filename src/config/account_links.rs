@@ -99,6 +99,12 @@ fn export(map: &Map, rules: &mut AccountRules, report: &mut Report) {
             "latency" => {
                 if of_service(&export, "latency", report) {
                     export.latency = latency(value, report);
+                    if export.latency.is_some() {
+                        report.error(
+                            &value.position,
+                            Problem::NotBuilt("accounts.exports.latency".to_owned()),
+                        );
+                    }
                 }
             }
             "account_token_position" => {

@@ -20,16 +20,7 @@ const GLOBAL_ACCOUNT: &str = "$G";
 const NKEY_LEN: usize = 56;
 
 /// Keys of an account that are refused by name, not accepted and ignored.
-const UNBUILT: &[&str] = &[
-    "exports",
-    "imports",
-    "mappings",
-    "maps",
-    "limits",
-    "jetstream",
-    "msg_trace",
-    "trace_dest",
-];
+const UNBUILT: &[&str] = &["msg_trace", "trace_dest"];
 
 /// Handles a top-level key of accounts that needs nothing else of the file; false if it is none
 /// of these.
@@ -46,9 +37,6 @@ pub(super) fn top_level(
         },
         "mappings" | "maps" => {
             options.global_mappings = mappings(value, report);
-            if !options.global_mappings.is_empty() {
-                report.error(&value.position, Problem::NotBuilt(name.to_owned()));
-            }
         }
         // Read when everything else is: users are compared with those of `authorization`.
         "accounts" => {}

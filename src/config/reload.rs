@@ -7,6 +7,7 @@ use super::authorization::{AuthorizationConfig, UserConfig};
 use super::defaults;
 use super::options::{Options, Spin};
 use super::text::duration_text;
+use crate::broker::accounts::{DEFAULT_SYSTEM_ACCOUNT, GLOBAL_ACCOUNT_NAME, JetStreamRules};
 
 /// One change that a running server applies. Its text is the line that nats-server logs.
 #[derive(Debug, Clone, PartialEq)]
@@ -294,6 +295,28 @@ fn authorization(old: &Options, new: &Options, changes: &mut Vec<Change>) {
     }
 }
 
+/// The accounts that may use JetStream: fixed at the start so far. The name `$G` stands for the
+/// global account where there is no other.
+fn jetstream_accounts(options: &Options) -> Vec<(&str, &JetStreamRules)> {
+    let mut list: Vec<(&str, &JetStreamRules)> = options
+        .accounts
+        .iter()
+        .filter(|account| matches!(account.jetstream, JetStreamRules::Enabled(_)))
+        .map(|account| (account.name.as_str(), &account.jetstream))
+        .collect();
+    let system = options
+        .named_system_account()
+        .unwrap_or(DEFAULT_SYSTEM_ACCOUNT);
+    if options
+        .accounts
+        .iter()
+        .all(|account| account.name == system)
+    {
+        list.push((GLOBAL_ACCOUNT_NAME, &JetStreamRules::Unset));
+    }
+    list
+}
+
 /// Refuses changes of what is fixed at the start.
 fn refuse_fixed(old: &Options, new: &Options) -> Result<(), ReloadError> {
     fn same<T: PartialEq>(
@@ -353,6 +376,13 @@ fn refuse_fixed(old: &Options, new: &Options) -> Result<(), ReloadError> {
         &old.no_system_account,
         &new.no_system_account,
     )?;
+    if old.jetstream.enabled {
+        let (old, new) = (jetstream_accounts(old), jetstream_accounts(new));
+        same("JetStreamAccounts", &old, &new, |list| {
+            let names: Vec<&str> = list.iter().map(|(name, _)| *name).collect();
+            format!("{names:?}")
+        })?;
+    }
     plain("SystemAccount", &old.system_account, &new.system_account)?;
     let tokens = |list: &Vec<String>| format!("[{}]", list.join(" "));
     let (old_trust, new_trust) = (&old.trust, &new.trust);

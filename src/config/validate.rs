@@ -9,6 +9,7 @@ use super::options::Options;
 use super::read::split_host_port;
 use super::text::{duration_text, quoted};
 use super::websocket;
+use crate::broker::accounts::{DEFAULT_SYSTEM_ACCOUNT, JetStreamRules};
 
 /// Options that do not go together. The texts are nats-server's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub enum ValidationError {
         user: String,
     },
     SystemAccountMissing,
+    JetStreamOnSystemAccount,
     /// Options of operator mode, with the text.
     Trust(String),
     ClientPort {
@@ -61,6 +63,7 @@ impl ValidationError {
         matches!(
             self,
             ValidationError::ClientPort { .. }
+                | ValidationError::JetStreamOnSystemAccount
                 | ValidationError::MonitorPort { .. }
                 | ValidationError::ClientAdvertise { .. }
                 | ValidationError::WebSocketPort { .. }
@@ -102,6 +105,9 @@ impl fmt::Display for ValidationError {
                 "no_auth_user: {} not present as user or nkey in authorization block or account configuration",
                 quoted(user)
             ),
+            ValidationError::JetStreamOnSystemAccount => {
+                f.write_str("Not allowed to enable JetStream on the system account")
+            }
             ValidationError::Trust(text) => f.write_str(text),
             ValidationError::SystemAccountMissing => {
                 f.write_str("error resolving system account: account missing")
@@ -223,9 +229,20 @@ fn check_system_account(options: &Options) -> Result<(), ValidationError> {
     }
     let known = |name: &str| options.accounts.iter().any(|account| account.name == name);
     match named {
-        Some(name) if !known(name) => Err(ValidationError::SystemAccountMissing),
-        _ => Ok(()),
+        Some(name) if !known(name) => return Err(ValidationError::SystemAccountMissing),
+        _ => {}
     }
+    let system = named.unwrap_or(DEFAULT_SYSTEM_ACCOUNT);
+    let enabled = |rules: &JetStreamRules| matches!(rules, JetStreamRules::Enabled(_));
+    let refused = options.jetstream.enabled
+        && options
+            .accounts
+            .iter()
+            .any(|account| account.name == system && enabled(&account.jetstream));
+    if refused {
+        return Err(ValidationError::JetStreamOnSystemAccount);
+    }
+    Ok(())
 }
 
 fn check_ports(options: &Options) -> Result<(), ValidationError> {

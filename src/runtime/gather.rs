@@ -8,7 +8,6 @@ use super::driver::Driver;
 use super::loads::Loads;
 use super::process;
 use crate::broker::SubscriptionFilter;
-use crate::broker::accounts::GLOBAL_ACCOUNT_NAME;
 use crate::broker::core::Counters;
 use crate::monitor::connz::{Collector, SubsDetail};
 use crate::monitor::snapshot::{
@@ -34,6 +33,8 @@ pub struct Gatherer {
     pub cpus: Vec<usize>,
     /// JetStream's settings, if it is on.
     pub jetstream: Option<JetStreamSnapshot>,
+    /// Names of the accounts that may use it.
+    pub jetstream_accounts: Vec<String>,
     pub loads: Arc<Loads>,
     /// Who the server is; the rest is filled in for each answer.
     pub identity: ServerSnapshot,
@@ -244,7 +245,7 @@ impl Gatherer {
         };
         for account in &mut accounts {
             account.update_time = server.start;
-            account.jetstream = self.jetstream.is_some() && account.name == GLOBAL_ACCOUNT_NAME;
+            account.jetstream = self.jetstream_accounts.contains(&account.name);
         }
         Snapshot {
             server,

@@ -283,7 +283,7 @@ pub(super) fn prepare(
     };
 
     let store = if options.jetstream.enabled {
-        Some(StoreDir::prepare(options, &identity).map_err(StartError::JetStream)?)
+        Some(StoreDir::prepare(options, &identity, &accounts).map_err(StartError::JetStream)?)
     } else {
         None
     };
@@ -318,6 +318,7 @@ pub(super) fn prepare(
     let gatherer = Arc::new(Gatherer {
         cores: cores.clone(),
         jetstream: store.as_ref().map(StoreDir::shown),
+        jetstream_accounts: store.as_ref().map(StoreDir::accounts).unwrap_or_default(),
         cpus: cpus.clone(),
         loads: Arc::clone(&loads),
         identity: server_snapshot(&identity, started, cpus.len()),

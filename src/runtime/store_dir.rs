@@ -9,6 +9,7 @@ use super::control::CoreHandle;
 use super::disk::{Answer, AnswerSink, RingDisk};
 use super::log::{Logger, Tag};
 use super::persistence::Persistence;
+use crate::broker::accounts::{AccountTable, GLOBAL_ACCOUNT_ID, JetStreamRules, SYSTEM_ACCOUNT_ID};
 use crate::broker::{CoreId, ServerIdentity};
 use crate::config::{JetStreamOptions, Options, SyncPolicy};
 use crate::jetstream::settings::{
@@ -56,7 +57,11 @@ impl StoreDir {
     ///
     /// # Errors
     /// If it cannot be made or written.
-    pub fn prepare(options: &Options, identity: &ServerIdentity) -> Result<Self, StoreDirError> {
+    pub fn prepare(
+        options: &Options,
+        identity: &ServerIdentity,
+        accounts: &AccountTable,
+    ) -> Result<Self, StoreDirError> {
         let js = &options.jetstream;
         let path = if js.store_dir.is_empty() {
             std::env::temp_dir().join("nats").join("jetstream")
@@ -73,7 +78,10 @@ impl StoreDir {
         fs::remove_file(&probe).map_err(StoreDirError::NotWritable)?;
         // What is in force is what the log shows, whatever the working directory becomes.
         let path = fs::canonicalize(&path).unwrap_or(path);
-        let settings = settings(js, options, identity, &path);
+        let settings = JetStreamSettings {
+            accounts: account_settings(accounts),
+            ..settings(js, options, identity, &path)
+        };
         Ok(Self { path, settings })
     }
 
@@ -96,6 +104,15 @@ impl StoreDir {
             api_level: u64::from(API_LEVEL),
             ..JetStreamSnapshot::default()
         }
+    }
+
+    /// Names of the accounts that may use it.
+    pub fn accounts(&self) -> Vec<String> {
+        let accounts = self.settings.accounts.iter();
+        accounts
+            .filter(|account| account.limits.is_some())
+            .map(|account| account.name.clone())
+            .collect()
     }
 
     /// The lines that nats-server logs when JetStream starts, and what an acknowledgement means.
@@ -197,13 +214,38 @@ fn settings(
             },
             ..limits
         },
-        accounts: vec![AccountSettings {
-            number: 0,
-            name: "$G".to_owned(),
-            limits: Some(AccountLimits::default()),
-        }],
         ..defaults
     }
+}
+
+/// The accounts and what JetStream may use for each. The global one may use it where there is no
+/// other.
+fn account_settings(table: &AccountTable) -> Vec<AccountSettings> {
+    let system = SYSTEM_ACCOUNT_ID;
+    let alone = table.existing().all(|entry| entry.id <= system);
+    table
+        .existing()
+        .map(|entry| AccountSettings {
+            number: entry.id,
+            name: entry.name().to_owned(),
+            limits: match &entry.rules.jetstream {
+                JetStreamRules::Enabled(limits) => Some(AccountLimits {
+                    max_memory: limits.max_memory,
+                    max_storage: limits.max_storage,
+                    max_streams: limits.max_streams,
+                    max_consumers: limits.max_consumers,
+                    max_ack_pending: limits.max_ack_pending,
+                    memory_max_stream_bytes: limits.memory_max_stream_bytes,
+                    storage_max_stream_bytes: limits.storage_max_stream_bytes,
+                    max_bytes_required: limits.max_bytes_required,
+                }),
+                JetStreamRules::Unset if alone && entry.id == GLOBAL_ACCOUNT_ID => {
+                    Some(AccountLimits::default())
+                }
+                JetStreamRules::Unset | JetStreamRules::Disabled => None,
+            },
+        })
+        .collect()
 }
 
 /// Memory of the host, in bytes.

@@ -7,10 +7,16 @@
 //! cached routes and in the records between cores.
 
 mod claims;
+mod compile;
+mod links;
 mod mapping;
 mod rules;
 mod table;
 
+pub use links::{
+    Crossing, DEFAULT_RESPONSE_THRESHOLD, Links, Rewrite, RewriteError, ServiceLink, ServiceTerms,
+    StreamLink,
+};
 pub use mapping::{Mapping, MappingError, check_mapping};
 pub use rules::{
     Access, AccountLimits, AccountRules, JetStreamLimits, JetStreamRules, LatencyRule,

@@ -3,7 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::compile::Compiler;
+use super::links::Links;
+use super::mapping::MappingError;
 use super::rules::AccountRules;
 
 /// Id of the account of connections that name none.
@@ -24,12 +28,47 @@ pub enum AccountError {
     Duplicate(String),
     /// More than [`MAX_ACCOUNTS`].
     TooMany,
+    /// An export or import (`what`) names an account that is not configured.
+    UnknownAccount {
+        name: String,
+        kind: &'static str,
+        what: &'static str,
+    },
+    /// `account_token_position` is none of the export's wildcards.
+    Export {
+        kind: &'static str,
+        subject: String,
+    },
+    Import {
+        kind: &'static str,
+        subject: String,
+        reason: String,
+    },
+    Mapping {
+        source: String,
+        error: MappingError,
+    },
 }
 
 impl fmt::Display for AccountError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Duplicate(name) => write!(f, "Duplicate Account Entry: {name}"),
+            Self::UnknownAccount { name, kind, what } => {
+                write!(f, "{name:?} account not defined for {kind} {what}")
+            }
+            Self::Export { kind, subject } => write!(
+                f,
+                "Error adding {kind} export {subject:?}: sublist: invalid subject"
+            ),
+            Self::Import {
+                kind,
+                subject,
+                reason,
+            } => write!(f, "Error adding {kind} import {subject:?}: {reason}"),
+            Self::Mapping { source, error } => {
+                write!(f, "Error adding mapping for {source:?} : {error}")
+            }
             Self::TooMany => write!(f, "more than {MAX_ACCOUNTS} accounts since the start"),
         }
     }
@@ -44,12 +83,30 @@ pub struct AccountEntry {
     pub rules: AccountRules,
     /// False for an account that a reload took away: its id stays taken, nobody is in it.
     pub exists: bool,
+    /// Its client connections on all cores.
+    pub connections: Arc<AtomicU64>,
 }
 
 impl AccountEntry {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.rules.name
+    }
+
+    /// Counts a connection that comes; false if there are too many already.
+    pub fn admit_connection(&self) -> bool {
+        let max = self.rules.limits.max_connections.unwrap_or(u64::MAX);
+        let admitted =
+            self.connections
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+                    (count < max).then_some(count + 1)
+                });
+        admitted.is_ok()
+    }
+
+    /// Counts a connection that goes.
+    pub fn release_connection(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -58,17 +115,17 @@ impl AccountEntry {
 pub struct AccountTable {
     accounts: Vec<Arc<AccountEntry>>,
     ids: HashMap<String, u16>,
+    /// By id.
+    links: Vec<Arc<Links>>,
 }
 
 impl Default for AccountTable {
     /// `$G` and `$SYS`.
     fn default() -> Self {
         let rules = [GLOBAL_ACCOUNT_NAME, DEFAULT_SYSTEM_ACCOUNT].map(AccountRules::named);
-        let mut table = Self {
-            accounts: Vec::new(),
-            ids: HashMap::new(),
-        };
+        let mut table = Self::empty();
         rules.into_iter().for_each(|rules| table.push(rules));
+        table.links = table.accounts.iter().map(|_| Arc::default()).collect();
         table
     }
 }
@@ -81,10 +138,7 @@ impl AccountTable {
     /// What nats-server refuses, with its text.
     pub fn compile(rules: Vec<AccountRules>, system: Option<&str>) -> Result<Self, AccountError> {
         let system = system.unwrap_or(DEFAULT_SYSTEM_ACCOUNT);
-        let mut table = Self {
-            accounts: Vec::new(),
-            ids: HashMap::new(),
-        };
+        let mut table = Self::empty();
         table.push(AccountRules::named(GLOBAL_ACCOUNT_NAME));
         table.push(AccountRules::named(system));
         table.set_all(rules)?;
@@ -97,15 +151,13 @@ impl AccountTable {
     /// # Errors
     /// As [`AccountTable::compile`].
     pub fn replaced(&self, rules: Vec<AccountRules>) -> Result<Self, AccountError> {
-        let mut table = Self {
-            accounts: self.accounts.clone(),
-            ids: self.ids.clone(),
-        };
+        let mut table = self.copy();
         for (id, entry) in table.accounts.iter_mut().enumerate() {
             *entry = Arc::new(AccountEntry {
                 id: entry.id,
                 rules: AccountRules::named(entry.name()),
                 exists: id <= usize::from(SYSTEM_ACCOUNT_ID),
+                connections: Arc::clone(&entry.connections),
             });
         }
         table.set_all(rules)?;
@@ -113,15 +165,14 @@ impl AccountTable {
     }
 
     /// The table with one account added or changed (an account JWT that came or was renewed).
+    /// Imports of accounts that have not come yet open nothing until they have.
     ///
     /// # Errors
     /// As [`AccountTable::compile`].
     pub fn updated(&self, rules: AccountRules) -> Result<Self, AccountError> {
-        let mut table = Self {
-            accounts: self.accounts.clone(),
-            ids: self.ids.clone(),
-        };
+        let mut table = self.copy();
         table.set(rules)?;
+        table.link(true)?;
         Ok(table)
     }
 
@@ -133,16 +184,44 @@ impl AccountTable {
             }
             self.set(rules)?;
         }
+        self.link(false)
+    }
+
+    fn empty() -> Self {
+        Self {
+            accounts: Vec::new(),
+            ids: HashMap::new(),
+            links: Vec::new(),
+        }
+    }
+
+    fn copy(&self) -> Self {
+        Self {
+            accounts: self.accounts.clone(),
+            ids: self.ids.clone(),
+            links: Vec::new(),
+        }
+    }
+
+    fn link(&mut self, lenient: bool) -> Result<(), AccountError> {
+        self.links = Compiler::new(&self.accounts, &self.ids, lenient).compile()?;
         Ok(())
+    }
+
+    /// What crosses the boundary of an account; none for an unknown one.
+    pub fn links(&self, id: u16) -> Option<&Arc<Links>> {
+        self.links.get(usize::from(id))
     }
 
     fn set(&mut self, rules: AccountRules) -> Result<(), AccountError> {
         match self.ids.get(&rules.name) {
             Some(&id) => {
+                let connections = Arc::clone(&self.accounts[usize::from(id)].connections);
                 self.accounts[usize::from(id)] = Arc::new(AccountEntry {
                     id,
                     rules,
                     exists: true,
+                    connections,
                 });
             }
             None if self.accounts.len() >= MAX_ACCOUNTS => return Err(AccountError::TooMany),
@@ -158,6 +237,7 @@ impl AccountTable {
             id,
             rules,
             exists: true,
+            connections: Arc::default(),
         }));
     }
 
@@ -191,6 +271,7 @@ impl AccountTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::accounts::{ServiceExport, ServiceImport};
 
     fn rules(names: &[&str]) -> Vec<AccountRules> {
         names.iter().map(|name| AccountRules::named(name)).collect()
@@ -212,5 +293,51 @@ mod tests {
     fn an_account_is_listed_once() {
         let twice = AccountTable::compile(rules(&["A", "A"]), None);
         assert_eq!(twice.unwrap_err(), AccountError::Duplicate("A".to_owned()));
+    }
+
+    #[test]
+    fn cycles_are_refused() {
+        let build = |imports: &[(&str, &str, &str, &str)]| {
+            let mut all = rules(&["A", "B", "C"]);
+            for rules in &mut all {
+                rules.service_exports = vec![ServiceExport {
+                    subject: ">".to_owned(),
+                    ..ServiceExport::default()
+                }];
+                for &(importer, account, subject, to) in imports {
+                    if rules.name == importer {
+                        rules.service_imports.push(ServiceImport {
+                            account: account.to_owned(),
+                            subject: subject.to_owned(),
+                            to: to.to_owned(),
+                            ..ServiceImport::default()
+                        });
+                    }
+                }
+            }
+            AccountTable::compile(all, None)
+                .map(|_| ())
+                .map_err(|e| e.to_string())
+        };
+        let refused = Err("Error adding service import \"help\": import forms a cycle".to_owned());
+        assert_eq!(
+            build(&[("A", "B", "help", ""), ("B", "A", "help", "")]),
+            refused
+        );
+        let three = [
+            ("A", "B", "help", ""),
+            ("B", "C", "help", ""),
+            ("C", "A", "help", ""),
+        ];
+        assert_eq!(build(&three), refused);
+        assert_eq!(
+            build(&[("A", "B", "help", ""), ("B", "A", "help", "other")]),
+            Ok(())
+        );
+        assert_eq!(build(&[("A", "A", "help", "")]), Ok(()));
+        assert_eq!(
+            build(&[("A", "X", "help", "")]),
+            Err("\"X\" account not defined for service import".to_owned())
+        );
     }
 }

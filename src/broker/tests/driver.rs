@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::broker::accounts::AccountRules;
 use crate::broker::auth::{AuthConfig, AuthRules, VerifyJob};
 use crate::broker::{Batch, CloseMode, Core, CoreId, Effect, Now, Settings};
 
@@ -44,6 +45,7 @@ struct Socket {
 
 /// Some cores and their clients.
 pub struct World {
+    settings: Arc<Settings>,
     pub cores: Vec<Core>,
     pub now: Now,
     sockets: BTreeMap<Client, Socket>,
@@ -59,6 +61,7 @@ impl World {
     pub fn new(cores: usize, settings: Settings) -> Self {
         let settings = Arc::new(settings);
         Self {
+            settings: Arc::clone(&settings),
             cores: (0..cores)
                 .map(|n| Core::new(CoreId(n as u8), cores, Arc::clone(&settings), 99 + n as u64))
                 .collect(),
@@ -101,6 +104,23 @@ impl World {
     /// Several of them on core 0.
     pub fn clients<const N: usize>(&mut self) -> [Client; N] {
         std::array::from_fn(|_| self.client(0))
+    }
+
+    /// Accounts by other rules from now on, if they are good.
+    pub fn reload_accounts(&mut self, rules: Vec<AccountRules>) -> bool {
+        let Ok(table) = self.settings.accounts.replaced(rules) else {
+            return false;
+        };
+        self.settings = Arc::new(Settings {
+            accounts: Arc::new(table),
+            ..Settings::clone(&self.settings)
+        });
+        for core in &mut self.cores {
+            core.begin_turn(self.now);
+            core.reload(Arc::clone(&self.settings));
+        }
+        self.settle();
+        true
     }
 
     /// Bytes come from a client, and all that follows from them happens.
