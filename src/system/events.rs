@@ -119,7 +119,7 @@ impl<'a> Client<'a> {
             },
             tags: &conn.tags,
             kind: "Client",
-            client_type: "nats",
+            client_type: if conn.websocket { "websocket" } else { "nats" },
         }
     }
 }
