@@ -67,7 +67,7 @@ struct Client<'a> {
     lang: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     ver: &'a str,
-    /// Nanoseconds, whole microseconds.
+    /// Nanoseconds, whole microseconds below a millisecond.
     #[serde(skip_serializing_if = "is_zero")]
     rtt: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,6 +81,15 @@ struct Client<'a> {
     tags: &'a [String],
     kind: &'static str,
     client_type: &'static str,
+}
+
+/// Round trips below a millisecond are told in whole microseconds.
+fn rounded(rtt_ns: u64) -> u64 {
+    if rtt_ns < 1_000_000 {
+        rtt_ns - rtt_ns % 1_000
+    } else {
+        rtt_ns
+    }
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -104,11 +113,7 @@ impl<'a> Client<'a> {
             name: &conn.name,
             lang: &conn.lang,
             ver: &conn.version,
-            rtt: if ended {
-                figures.rtt - figures.rtt % 1_000
-            } else {
-                0
-            },
+            rtt: if ended { rounded(figures.rtt) } else { 0 },
             stop: figures.stop.map(format::rfc3339),
             jwt: &conn.jwt,
             issuer_key: &conn.issuer_key,
@@ -119,7 +124,7 @@ impl<'a> Client<'a> {
             },
             tags: &conn.tags,
             kind: "Client",
-            client_type: "nats",
+            client_type: if conn.websocket { "websocket" } else { "nats" },
         }
     }
 }
