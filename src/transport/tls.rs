@@ -56,7 +56,9 @@ enum Stage {
     Open,
     /// The client speaks plain text, and may.
     Plain,
-    /// Ended, by the peer or by an error.
+    /// The peer says nothing more; it may still be told something.
+    Ended,
+    /// Over by an error: the session is not used any more.
     Over,
 }
 
@@ -97,7 +99,7 @@ impl Tls {
     pub fn is_plain(&self) -> bool {
         match self.stage {
             Stage::Silent | Stage::Handshake | Stage::Plain => true,
-            Stage::Open => false,
+            Stage::Open | Stage::Ended => false,
             Stage::Over => self.connection.is_none(),
         }
     }
@@ -116,7 +118,7 @@ impl Tls {
     ) {
         match self.stage {
             Stage::Plain => deliver(Received::Data(input)),
-            Stage::Over => {}
+            Stage::Ended | Stage::Over => {}
             Stage::Open if self.pending.is_empty() => {
                 let used = self.process(input, output, deliver);
                 if self.stage == Stage::Open {
@@ -130,7 +132,7 @@ impl Tls {
                 self.pending.extend_from_slice(head);
                 self.process_pending(output, deliver);
                 if self.pending.len() > PENDING_BYTES_MAX {
-                    self.fail("tls: handshake is too long", output, deliver);
+                    self.give_up("tls: handshake is too long", deliver);
                 }
                 if !rest.is_empty() {
                     self.receive(rest, output, deliver);
@@ -142,7 +144,7 @@ impl Tls {
                 if self.pending.len() > PENDING_BYTES_MAX {
                     self.advance(output, deliver);
                     if self.stage == Stage::Handshake && self.pending.len() > PENDING_BYTES_MAX {
-                        self.fail("tls: handshake is too long", output, deliver);
+                        self.give_up("tls: handshake is too long", deliver);
                     }
                 }
             }
@@ -166,7 +168,7 @@ impl Tls {
                     self.stage = Stage::Handshake;
                     self.receive(input, output, deliver);
                 }
-                Err(error) => self.fail(&error.to_string(), output, deliver),
+                Err(error) => self.give_up(&error.to_string(), deliver),
             }
         } else if self.role.optional {
             self.stage = Stage::Plain;
@@ -188,7 +190,7 @@ impl Tls {
     fn process_pending(&mut self, output: &mut Vec<u8>, deliver: &mut dyn FnMut(Received<'_>)) {
         let mut pending = std::mem::take(&mut self.pending);
         let used = self.process(&mut pending, output, deliver);
-        if self.stage == Stage::Over {
+        if matches!(self.stage, Stage::Ended | Stage::Over) {
             return;
         }
         pending.drain(..used);
@@ -198,19 +200,19 @@ impl Tls {
         }
     }
 
-    fn fail(&mut self, text: &str, output: &mut Vec<u8>, deliver: &mut dyn FnMut(Received<'_>)) {
-        self.collect_alert(output);
+    /// Nothing more is read, nor said.
+    fn give_up(&mut self, text: &str, deliver: &mut dyn FnMut(Received<'_>)) {
         self.stage = Stage::Over;
         self.pending = Vec::new();
         deliver(Received::TlsFailed(text));
     }
 
-    /// What TLS wants to tell the peer about an error.
-    fn collect_alert(&mut self, output: &mut Vec<u8>) {
+    /// What TLS wants to tell the peer about an error in `input`, of which it may remember a part.
+    fn collect_alert(&mut self, input: &mut [u8], output: &mut Vec<u8>) {
         let Some(connection) = &mut self.connection else {
             return;
         };
-        while let Ok(state) = connection.process_tls_records(&mut []).state {
+        while let Ok(state) = connection.process_tls_records(input).state {
             match state {
                 ConnectionState::EncodeTlsData(mut data) => {
                     if !grow_until(output, |space| match data.encode(space) {
@@ -282,7 +284,7 @@ impl Tls {
                 }
                 Ok(ConnectionState::PeerClosed) => {
                     let was_open = self.stage == Stage::Open;
-                    self.stage = Stage::Over;
+                    self.stage = Stage::Ended;
                     if was_open {
                         deliver(Received::Ended);
                     } else {
@@ -295,7 +297,8 @@ impl Tls {
             }
             used += discard;
             if let Some(text) = failure {
-                self.fail(&text, output, deliver);
+                self.collect_alert(&mut input[used..], output);
+                self.give_up(&text, deliver);
                 return used;
             }
             if !more {
@@ -365,6 +368,9 @@ impl Tls {
     }
 
     fn encrypt_now(&mut self, plain: &[u8], into: &mut Vec<u8>) {
+        if self.stage == Stage::Over {
+            return;
+        }
         let Some(connection) = self.connection.as_deref_mut() else {
             return;
         };
@@ -394,7 +400,7 @@ impl Tls {
 
     /// Says goodbye.
     pub fn close(&mut self, output: &mut Vec<u8>) {
-        if self.stage != Stage::Open && self.stage != Stage::Over {
+        if self.stage != Stage::Open && self.stage != Stage::Ended {
             return;
         }
         let Some(connection) = self.connection.as_deref_mut() else {

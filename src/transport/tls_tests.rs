@@ -65,12 +65,15 @@ fn plain_text_is_refused_or_let_through() {
 #[test]
 fn garbage_ends_in_an_alert() {
     let mut tls = Tls::new(role(false));
-    let (seen, output) = events(&mut tls, b"\x16\x03\x01\x00\x05hello");
+    // A ServerHello, which no client sends.
+    let (seen, output) = events(&mut tls, b"\x16\x03\x01\x00\x04\x02\x00\x00\x00");
     assert_eq!(seen[0], "Began");
     assert!(seen[1].starts_with("TlsFailed"), "{seen:?}");
     assert_eq!(output.first(), Some(&21));
     let (seen, output) = events(&mut tls, b"more");
     assert!(seen.is_empty() && output.is_empty());
+    let (seen, _) = events(&mut Tls::new(role(false)), b"\x16\x03\x01\x00\x05hello");
+    assert!(seen[1].starts_with("TlsFailed"), "{seen:?}");
 }
 
 #[test]
