@@ -4,7 +4,7 @@
 //! checked against a model of the broker's promises.
 //!
 //! - `RINGWIRE_SIM_SEED=n` runs seed n only, as a failure's message says.
-//! - `RINGWIRE_SIM_SEEDS=n` runs n seeds in each test instead of a hundred or so.
+//! - `RINGWIRE_SIM_SEEDS=n` runs n seeds in each test instead of a few hundred.
 //! - `RINGWIRE_SIM_START=n` starts with seed n instead of 1.
 
 mod check;
@@ -73,43 +73,43 @@ fn is_whole() -> bool {
 
 #[test]
 fn one_core() {
-    let met = simulate("one_core", 120, |rng| Plan::ordinary(1, rng));
+    let met = simulate("one_core", 300, |rng| Plan::ordinary(1, rng));
     assert!(!is_whole() || met.no_responders > 0 && met.limits_reached > 0);
 }
 
 #[test]
 fn two_cores() {
-    let met = simulate("two_cores", 180, |rng| Plan::ordinary(2, rng));
+    let met = simulate("two_cores", 450, |rng| Plan::ordinary(2, rng));
     assert!(!is_whole() || met.no_responders > 0 && met.limits_reached > 0);
 }
 
 #[test]
 fn four_cores() {
-    let met = simulate("four_cores", 160, |rng| Plan::ordinary(4, rng));
+    let met = simulate("four_cores", 400, |rng| Plan::ordinary(4, rng));
     assert!(!is_whole() || met.handed_on > 0);
 }
 
 #[test]
 fn eight_cores() {
-    let met = simulate("eight_cores", 100, |rng| Plan::ordinary(8, rng));
+    let met = simulate("eight_cores", 250, |rng| Plan::ordinary(8, rng));
     assert!(!is_whole() || met.handed_on > 0);
 }
 
 #[test]
 fn tiny_rings() {
-    let met = simulate("tiny_rings", 120, Plan::tiny_rings);
+    let met = simulate("tiny_rings", 300, Plan::tiny_rings);
     assert!(!is_whole() || met.handed_on > 0 && met.no_responders > 0);
 }
 
 #[test]
 fn full_outboxes() {
-    let met = simulate("full_outboxes", 24, Plan::full_outboxes);
+    let met = simulate("full_outboxes", 60, Plan::full_outboxes);
     assert!(!is_whole() || met.full_outboxes > 0);
 }
 
 #[test]
 fn slow_readers() {
-    let met = simulate("slow_readers", 100, Plan::slow_readers);
+    let met = simulate("slow_readers", 250, Plan::slow_readers);
     assert!(!is_whole() || met.cut_off > 0 && met.stalls > 0);
 }
 
