@@ -10,6 +10,7 @@ use super::extensions;
 use super::flags::{FLAGS, Flag, Takes};
 use super::options::{Accept, Options, Placement, Spin};
 use super::text::quoted;
+use super::validate::ValidationError;
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,7 +153,10 @@ impl fmt::Debug for Flags {
 
 impl Flags {
     /// Puts the flags over the options of the file.
-    pub(super) fn apply(&self, options: &mut Options) {
+    ///
+    /// # Errors
+    /// Flags of TLS without a certificate and its key.
+    pub(super) fn apply(&self, options: &mut Options) -> Result<(), ValidationError> {
         fn set<T: Clone>(target: &mut T, value: &Option<T>) {
             if let Some(value) = value {
                 *target = value.clone();
@@ -183,7 +187,7 @@ impl Flags {
         set(&mut options.authorization.user, &self.user);
         set(&mut options.authorization.password, &self.password);
         set(&mut options.authorization.token, &self.token);
-        self.apply_tls(options);
+        self.apply_tls(options)?;
         set(&mut options.placement, &self.placement);
         set(&mut options.spin, &self.spin);
         let host = &mut options.host_options;
@@ -192,18 +196,32 @@ impl Flags {
         set(&mut host.huge_pages, &self.huge_pages);
         set(&mut host.realtime, &self.realtime);
         set(&mut host.accept, &self.accept);
+        Ok(())
     }
 }
 
 impl Flags {
-    /// TLS is on with a certificate or where the file has it; flags for it win.
-    fn apply_tls(&self, options: &mut Options) {
-        if self.tls == Some(false) {
-            options.tls = None;
-            return;
+    /// Any flag of TLS asks for it, with a certificate from flags, too; they win over the file.
+    fn apply_tls(&self, options: &mut Options) -> Result<(), ValidationError> {
+        match self.tls {
+            Some(false) => {
+                options.tls = None;
+                return Ok(());
+            }
+            None if self.tls_cert.is_none()
+                && self.tls_key.is_none()
+                && self.tls_ca_cert.is_none()
+                && self.tls_verify != Some(true) =>
+            {
+                return Ok(());
+            }
+            _ => {}
         }
-        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
-            return;
+        let Some(certificate) = &self.tls_cert else {
+            return Err(ValidationError::TlsCertificateMissing);
+        };
+        let Some(key) = &self.tls_key else {
+            return Err(ValidationError::TlsKeyMissing);
         };
         let mut tls = options.tls.take().unwrap_or_default();
         tls.certificates = vec![(certificate.clone(), key.clone())];
@@ -212,6 +230,7 @@ impl Flags {
             tls.ca_file.clone_from(file);
         }
         options.tls = Some(tls);
+        Ok(())
     }
 }
 

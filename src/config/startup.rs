@@ -75,7 +75,7 @@ pub fn load(flags: &Flags, source: &dyn Source) -> Result<Configuration, ConfigE
     } else {
         read_file(source, &flags.config)?
     };
-    flags.apply(&mut options);
+    flags.apply(&mut options)?;
     options.fill_defaults();
     let cautions = validate(&options)?;
     Ok(Configuration {

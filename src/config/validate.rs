@@ -30,6 +30,10 @@ pub enum ValidationError {
         user: String,
     },
     SystemAccountMissing,
+    /// `--tls` or a flag beside it, without `--tlscert`.
+    TlsCertificateMissing,
+    /// The same without `--tlskey`.
+    TlsKeyMissing,
     JetStreamOnSystemAccount,
     /// Options of operator mode, with the text.
     Trust(String),
@@ -109,6 +113,12 @@ impl fmt::Display for ValidationError {
                 f.write_str("Not allowed to enable JetStream on the system account")
             }
             ValidationError::Trust(text) => f.write_str(text),
+            ValidationError::TlsCertificateMissing => {
+                f.write_str("TLS Server certificate must be present and valid")
+            }
+            ValidationError::TlsKeyMissing => {
+                f.write_str("TLS Server private key must be present and valid")
+            }
             ValidationError::SystemAccountMissing => {
                 f.write_str("error resolving system account: account missing")
             }

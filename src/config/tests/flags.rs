@@ -181,6 +181,36 @@ fn flags_win_over_the_file_part_by_part() {
     );
 }
 
+/// As nats-server 2.15.1 says it.
+#[test]
+fn flags_of_tls_need_a_certificate_and_its_key() {
+    for (arguments, text) in [
+        (
+            &["--tls"][..],
+            "TLS Server certificate must be present and valid",
+        ),
+        (
+            &["--tlsverify"],
+            "TLS Server certificate must be present and valid",
+        ),
+        (
+            &["--tlscacert", "ca.pem"],
+            "TLS Server certificate must be present and valid",
+        ),
+        (
+            &["--tlscert", "cert.pem"],
+            "TLS Server private key must be present and valid",
+        ),
+    ] {
+        let error = load(&flags(arguments), &Memory::default()).expect_err("incomplete");
+        assert_eq!(error.to_string(), text, "{arguments:?}");
+    }
+    assert_eq!(options(&["--tls=false"]).tls, None);
+    let tls = options(&["--tlscert", "cert.pem", "--tlskey", "key.pem"]).tls;
+    let files = ("cert.pem".to_owned(), "key.pem".to_owned());
+    assert_eq!(tls.map(|tls| tls.certificates), Some(vec![files]));
+}
+
 #[test]
 fn a_missing_file_is_named() {
     let error = load(&flags(&["-c", "nope.conf"]), &Memory::default()).expect_err("missing");
