@@ -3,7 +3,7 @@
 use super::JetStream;
 use super::advisory;
 use super::api::consumers::identity_header;
-use super::api::dispatch::OwnedRequest;
+use super::api::dispatch::{Handled, Outcome, OwnedRequest};
 use super::api::{Endpoint, response};
 use super::bus::Bus;
 use super::consumer::ConsumerInfo;
@@ -12,7 +12,7 @@ use super::error::ErrorCode;
 use super::node::META_CORE;
 use super::peer::Record;
 use super::time::Time;
-use crate::store::{Disk, Op};
+use crate::store::{Disk, Mark, Op};
 
 /// A response that waits.
 pub(super) struct Held {
@@ -44,6 +44,8 @@ pub(super) enum What {
     ConsumerDeleted { owner: Option<u32> },
     /// The stream can be restored by chunks sent there.
     Restoring { subject: String },
+    /// Messages are removed, which this mark is behind.
+    Removed { body: Vec<u8>, mark: Mark },
     /// The stream is restored.
     Restored { start: Time, bytes: u64 },
 }
@@ -56,9 +58,41 @@ enum Fate {
     Drop,
 }
 
+/// What a request to remove messages says if the disk fails under it.
+fn removal_failed(request: &OwnedRequest) -> ErrorCode {
+    match request.endpoint {
+        Endpoint::StreamPurge => ErrorCode::StreamPurge,
+        _ => ErrorCode::StreamMessageDelete,
+    }
+}
+
 impl JetStream {
     pub(super) fn hold(&mut self, held: Held) {
         self.held.push_back(held);
+    }
+
+    /// Holds the response to a request that removed messages until that is durable.
+    pub(super) fn hold_removal(
+        &mut self,
+        request: &OwnedRequest,
+        slot: u32,
+        body: Vec<u8>,
+    ) -> Handled {
+        let entry = self.entries.get(slot as usize).and_then(Option::as_ref);
+        let (Some(entry), Some(stream)) = (entry, entry.and_then(|entry| entry.stream.as_ref()))
+        else {
+            return Err(ErrorCode::StreamNotFound.into());
+        };
+        let mark = stream.log().mark();
+        let incarnation = entry.incarnation;
+        self.hold(Held {
+            request: request.clone(),
+            slot,
+            incarnation,
+            barrier: None,
+            what: What::Removed { body, mark },
+        });
+        Ok(Outcome::Elsewhere)
     }
 
     /// Sends responses whose time has come.
@@ -103,6 +137,16 @@ impl JetStream {
             Phase::Removing => return Fate::Fail(ErrorCode::StreamNotFound, String::new()),
             _ => return Fate::Wait,
         }
+        if let What::Removed { mark, .. } = held.what {
+            let Some(stream) = &entry.stream else {
+                return Fate::Wait;
+            };
+            return match stream.log().failure() {
+                Some(failure) => Fate::Fail(removal_failed(&held.request), failure.to_string()),
+                None if stream.log().reached(mark) => Fate::Send,
+                None => Fate::Wait,
+            };
+        }
         let barrier = *held.barrier.get_or_insert_with(|| bus.barrier());
         if !bus.passed(barrier) {
             return Fate::Wait;
@@ -119,7 +163,7 @@ impl JetStream {
             What::ConsumerDeleted { owner } => {
                 owner.is_none_or(|owner| !entry.consumers.owns(owner))
             }
-            What::Deleted => true,
+            What::Deleted | What::Removed { .. } => true,
         };
         if is_durable { Fate::Send } else { Fate::Wait }
     }
@@ -164,6 +208,7 @@ impl JetStream {
                 self.put_stream_info(bus, held.slot, &mut body);
                 self.respond(bus, request, &body.finish());
             }
+            What::Removed { body, .. } => self.respond(bus, request, &body),
             What::Deleted => {
                 let stream = request.stream();
                 advisory::stream_action(bus, request.account, stream, "delete", &self.settings);

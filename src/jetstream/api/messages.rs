@@ -164,7 +164,7 @@ impl JetStream {
             })
             .ok_or(ErrorCode::StreamNotFound)??;
         self.touch(slot);
-        Ok(Outcome::Answer(response::success(request.endpoint)))
+        self.hold_removal(request, slot, response::success(request.endpoint))
     }
 
     /// Sends answers to reads whose messages came from the disk.

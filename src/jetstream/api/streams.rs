@@ -614,6 +614,6 @@ impl JetStream {
         self.touch(slot);
         let mut body = response::Body::new(request.endpoint);
         body.field("success", &true).field("purged", &purged);
-        Ok(Outcome::Answer(body.finish()))
+        self.hold_removal(request, slot, body.finish())
     }
 }
