@@ -25,10 +25,8 @@ pub(super) enum Doing {
         segment: u32,
         file: crate::store::disk::FileId,
     },
-    Load {
-        segment: u32,
-        start: u32,
-    },
+    /// Two that begin at the same byte may be under way, if the second goes further.
+    Load { segment: u32, start: u32, end: u32 },
 }
 
 #[derive(Debug)]
@@ -273,6 +271,7 @@ impl FileLog {
         let doing = super::Doing::Read(Doing::Load {
             segment: key,
             start,
+            end,
         });
         self.operations.submit(doing, read, disk);
     }
@@ -328,16 +327,20 @@ impl FileLog {
                     };
                 }
             }
-            Doing::Load { segment, start } => self.loaded(segment, start, done),
+            Doing::Load {
+                segment,
+                start,
+                end,
+            } => self.loaded(segment, start, end, done),
         }
     }
 
-    fn loaded(&mut self, key: u32, start: u32, done: Completed) {
+    fn loaded(&mut self, key: u32, start: u32, end: u32, done: Completed) {
         let at = self
             .reads
             .loads
             .iter()
-            .position(|load| load.segment == key && load.start == start);
+            .position(|load| (load.segment, load.start, load.end) == (key, start, end));
         let Some(load) = at.map(|at| self.reads.loads.swap_remove(at)) else {
             return;
         };
