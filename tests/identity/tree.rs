@@ -75,7 +75,8 @@ impl Tree {
             &self.operator.public_key(),
             &self.operator,
             &none,
-            &none,
+            // A reload with another token is refused, so that it does not change with the second.
+            &json!({"iat": 1_700_000_000}),
         );
         let system = self.account_token(&self.system, &none, &none);
         let mut preload = format!("{}: {system}\n", self.system.public_key());
