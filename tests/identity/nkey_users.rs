@@ -118,10 +118,12 @@ fn an_nkey_can_stand_for_clients_that_say_nothing() {
 fn a_reload_keeps_those_that_are_still_listed() {
     let [stays, goes] = [(); 2].map(|()| KeyPair::new_user());
     let entry = |key: &KeyPair| format!("{{nkey: {}}}", key.public_key());
-    let server = Server::with_config(&users(&[entry(&stays), entry(&goes)]));
+    // On one core, so that both connections hear of the reload in one turn.
+    let config = |entries: &[String]| format!("ringwire {{ cores: 1 }}\n{}", users(entries));
+    let server = Server::with_config(&config(&[entry(&stays), entry(&goes)]));
     let mut kept = accepted(&server, |client| proof(client, &stays));
     let mut gone = accepted(&server, |client| proof(client, &goes));
-    server.rewrite_config(&users(&[format!(
+    server.rewrite_config(&config(&[format!(
         "{{nkey: {}, permissions: {{publish: c}}}}",
         stays.public_key()
     )]));
