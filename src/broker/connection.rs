@@ -90,9 +90,9 @@ pub struct Connection {
     pub entered: Option<u16>,
     /// Subjects that it publishes to may be mapped.
     pub mapped: bool,
-    /// Bytes of headers and payload that its account allows, if it says so.
+    /// Bytes of headers and payload that its user and account allow, if they say so.
     pub max_payload: Option<i64>,
-    /// Subscriptions that its account allows, if it says so.
+    /// Subscriptions that its user and account allow, if they say so.
     pub max_subscriptions: Option<usize>,
     pub phase: Phase,
     /// With TLS.

@@ -327,7 +327,6 @@ impl Core {
         }
         self.log_connection(LogLevel::Debug, slot, "Client connection created");
         if let Some(error) = refused {
-            // Also for too many handshakes a second, as nats-server.
             self.close_with_error(slot, error, CloseReason::MaxConnectionsExceeded);
         }
         slot

@@ -71,8 +71,8 @@ impl Outcome {
 }
 
 impl Core {
-    /// Routes a message whose route, put back by the caller, leads beyond its account. Returns the
-    /// cores that were sent it.
+    /// Routes a message whose route leads beyond its account; the route goes back to its place.
+    /// Returns the cores that were sent it.
     #[cold]
     pub(super) fn route_across(
         &mut self,
@@ -81,27 +81,30 @@ impl Core {
         message: &mut Message<'_>,
         outcome: &mut Outcome,
     ) -> u64 {
-        let Some(beyond) = route.beyond.clone() else {
-            self.routes.put(at, route);
-            return 0;
-        };
-        let own: Vec<(QueueId, u64)> = route.groups.iter().map(|g| (g.queue, g.weight)).collect();
         self.routes.put(at, route);
-        let chosen = self.choose_groups(&own, &beyond, message);
-        self.deliver_and_cross(&beyond, &chosen, message, outcome, 0)
+        match self.beyond(at) {
+            Some(beyond) => self.deliver_and_cross(at, &beyond, message, outcome, 0),
+            None => 0,
+        }
     }
 
-    /// To the account of the message, then beyond.
+    fn beyond(&self, at: RouteRef) -> Option<Arc<Beyond>> {
+        self.routes.peek(at)?.beyond.clone()
+    }
+
+    /// To the account of the message, whose route is at `at`, then beyond.
     fn deliver_and_cross(
         &mut self,
+        at: RouteRef,
         beyond: &Beyond,
-        chosen: &[(QueueId, usize)],
         message: &mut Message<'_>,
         outcome: &mut Outcome,
         depth: u8,
     ) -> u64 {
-        self.skip_groups(chosen, 0);
-        let (mut cores, _) = self.deliver_here(message, outcome);
+        debug_assert!(message.hops == 0);
+        let chosen = self.choose_groups(at, beyond);
+        self.skip_groups(&chosen, 0);
+        let mut cores = self.deliver_here(message, outcome);
         self.skipped_groups.clear();
         if beyond.responses {
             cores |= self.cross_response(message, outcome, depth);
@@ -109,7 +112,7 @@ impl Core {
         for (number, crossing) in beyond.crossings.iter().enumerate() {
             cores |= match &crossing.service {
                 None => {
-                    self.skip_groups(chosen, number + 1);
+                    self.skip_groups(&chosen, number + 1);
                     let cores = self.cross_stream(crossing, message, outcome);
                     self.skipped_groups.clear();
                     cores
@@ -130,17 +133,11 @@ impl Core {
     }
 
     /// A queue group has members in several accounts: which of them gets the message. The
-    /// message's own account is number 0, the others follow as in `beyond`.
-    fn choose_groups(
-        &mut self,
-        own: &[(QueueId, u64)],
-        beyond: &Beyond,
-        message: &Message<'_>,
-    ) -> Vec<(QueueId, usize)> {
-        let mut shares: Vec<(QueueId, usize, u64)> = own
-            .iter()
-            .map(|&(queue, weight)| (queue, 0, weight))
-            .collect();
+    /// message's own account, whose route is at `at`, is number 0; the others follow as in `beyond`.
+    fn choose_groups(&mut self, at: RouteRef, beyond: &Beyond) -> Vec<(QueueId, usize)> {
+        let own = self.routes.peek(at).into_iter().flat_map(|r| &r.groups);
+        let mut shares: Vec<(QueueId, usize, u64)> =
+            own.map(|group| (group.queue, 0, group.weight)).collect();
         for (number, crossing) in beyond.crossings.iter().enumerate() {
             if crossing.service.is_some() {
                 continue;
@@ -153,7 +150,6 @@ impl Core {
             let groups = self.routes.peek(at).into_iter().flat_map(|r| &r.groups);
             shares.extend(groups.map(|g| (g.queue, number + 1, g.weight)));
         }
-        debug_assert!(message.hops == 0);
         let mut chosen: Vec<(QueueId, usize)> = Vec::new();
         for &(queue, _, _) in &shares {
             if queue == NO_QUEUE || chosen.iter().any(|(other, _)| *other == queue) {
@@ -173,26 +169,20 @@ impl Core {
     }
 
     /// To the subscriptions of the message's account on all cores. Returns the cores that were
-    /// sent it, and where it goes beyond.
-    fn deliver_here(
-        &mut self,
-        message: &mut Message<'_>,
-        outcome: &mut Outcome,
-    ) -> (u64, Option<Arc<Beyond>>) {
+    /// sent it.
+    fn deliver_here(&mut self, message: &mut Message<'_>, outcome: &mut Outcome) -> u64 {
+        let at = self.find_route(message);
+        let route = self.routes.take(at);
+        let cores = self.deliver_in_account(&route, message, outcome);
+        self.routes.put(at, route);
+        cores
+    }
+
+    fn find_route(&mut self, message: &Message<'_>) -> RouteRef {
         let account = &self.accounts[usize::from(message.account)];
         let (me, subs) = (self.id, &self.subs);
-        let at = self
-            .routes
-            .find(me, message.account, account, subs, message.subject);
-        let route = self.routes.take(at);
-        self.deliver_plain(&route, message, outcome);
-        let mut cores = route.cores;
-        if !route.groups.is_empty() || cores != 0 {
-            cores = self.route_beyond(&route, message, outcome);
-        }
-        let beyond = route.beyond.clone();
-        self.routes.put(at, route);
-        (cores, beyond)
+        self.routes
+            .find(me, message.account, account, subs, message.subject)
     }
 
     fn cross_stream(
@@ -211,7 +201,7 @@ impl Core {
             hops: 0,
             ..*message
         };
-        let (cores, _) = self.deliver_here(&mut there, outcome);
+        let cores = self.deliver_here(&mut there, outcome);
         message.headless = there.headless;
         cores
     }
@@ -223,25 +213,10 @@ impl Core {
         outcome: &mut Outcome,
         depth: u8,
     ) -> u64 {
-        let account = &self.accounts[usize::from(message.account)];
-        let (me, subs) = (self.id, &self.subs);
-        let at = self
-            .routes
-            .find(me, message.account, account, subs, message.subject);
-        let route = self.routes.peek(at);
-        let beyond = route.and_then(|route| route.beyond.clone());
-        match beyond {
-            None => self.deliver_here(message, outcome).0,
-            Some(beyond) => {
-                let own: Vec<(QueueId, u64)> = self
-                    .routes
-                    .peek(at)
-                    .into_iter()
-                    .flat_map(|r| r.groups.iter().map(|g| (g.queue, g.weight)))
-                    .collect();
-                let chosen = self.choose_groups(&own, &beyond, message);
-                self.deliver_and_cross(&beyond, &chosen, message, outcome, depth)
-            }
+        let at = self.find_route(message);
+        match self.beyond(at) {
+            Some(beyond) => self.deliver_and_cross(at, &beyond, message, outcome, depth),
+            None => self.deliver_here(message, outcome),
         }
     }
 

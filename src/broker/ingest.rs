@@ -626,16 +626,8 @@ impl Core {
         let Some(conn) = self.conn(slot) else {
             return;
         };
-        let of_user = conn.identity.as_ref().and_then(|i| i.max_subscriptions());
-        let max = [
-            self.settings.max_subscriptions,
-            conn.max_subscriptions,
-            of_user,
-        ]
-        .into_iter()
-        .flatten()
-        .min();
-        if let Some(max) = max
+        let of_server = self.settings.max_subscriptions;
+        if let Some(max) = of_server.into_iter().chain(conn.max_subscriptions).min()
             && conn.sids.len() >= max
         {
             self.log_connection(LogLevel::Error, slot, "maximum subscriptions exceeded");

@@ -402,17 +402,7 @@ impl Core {
         self.internal.hint = at;
         let route = self.routes.take(at);
         let mut outcome = Outcome::default();
-        let cores = if route.beyond.is_none() {
-            self.deliver_plain(&route, message, &mut outcome);
-            let mut cores = route.cores;
-            if !route.groups.is_empty() || cores != 0 {
-                cores = self.route_beyond(&route, message, &mut outcome);
-            }
-            self.routes.put(at, route);
-            cores
-        } else {
-            self.route_across(at, route, message, &mut outcome)
-        };
+        let cores = self.deliver_by(at, route, message, &mut outcome);
         self.count_deliveries(&outcome);
         if outcome.is_nobody() && cores == 0 {
             return ServerDelivery::Nobody;

@@ -10,15 +10,7 @@ impl Core {
     /// Largest message that a connection may send, in bytes; -1 for no limit.
     pub(super) fn max_payload(&self, slot: u32) -> i64 {
         let of_server = self.settings.max_payload;
-        let of_user = self
-            .conn(slot)
-            .and_then(|conn| conn.identity.as_ref())
-            .and_then(|identity| identity.token.as_ref())
-            .and_then(|token| token.max_payload)
-            .map(|max| i64::try_from(max).unwrap_or(i64::MAX));
-        let of_account = self.conn(slot).and_then(|conn| conn.max_payload);
-        let least = of_user.into_iter().chain(of_account).min();
-        match least {
+        match self.conn(slot).and_then(|conn| conn.max_payload) {
             Some(max) if of_server < 0 || max < of_server => max,
             _ => of_server,
         }

@@ -111,6 +111,16 @@ fn is_reserved_reply(reply: &[u8]) -> bool {
     reply.starts_with(b"_R_.") || reply.starts_with(b"_GR_.") || reply.starts_with(b"$JS.ACK.")
 }
 
+/// What a message takes from the connection that publishes it.
+#[derive(Clone, Copy)]
+struct Publisher {
+    slot: u32,
+    account: u16,
+    cid: u64,
+    echo: bool,
+    hint: RouteRef,
+}
+
 impl Core {
     /// PUB or HPUB from a client.
     #[inline]
@@ -129,30 +139,37 @@ impl Core {
             || may_be_reserved(publish.subject)
             || may_be_reserved(publish.reply)
             || conn.mapped;
-        let echo = conn.echo;
-        let origin = conn.cid;
-        let account = conn.account;
-        let hint = conn.route_hint;
-        let mut mapped = Vec::new();
-        if unusual {
-            if self.map_subject(account, publish.subject, &mut mapped) {
-                let publish = Publish {
-                    subject: &mapped,
-                    ..*publish
-                };
-                if !self.admit(slot, &publish) {
-                    return;
-                }
-            } else if !self.admit(slot, publish) {
-                return;
-            }
-        }
-        let subject = if mapped.is_empty() {
-            publish.subject
-        } else {
-            &mapped
+        let publisher = Publisher {
+            slot,
+            account: conn.account,
+            cid: conn.cid,
+            echo: conn.echo,
+            hint: conn.route_hint,
         };
+        if unusual {
+            self.publish_unusual(publisher, publish);
+        } else {
+            self.publish_admitted(publisher, publish);
+        }
+    }
 
+    /// Of a connection, or to a subject, that must be looked at first.
+    #[cold]
+    fn publish_unusual(&mut self, publisher: Publisher, publish: &Publish<'_>) {
+        let mut mapped = Vec::new();
+        let changed = self.map_subject(publisher.account, publish.subject, &mut mapped);
+        let subject = if changed { &mapped } else { publish.subject };
+        let publish = Publish {
+            subject,
+            ..*publish
+        };
+        if self.admit(publisher.slot, &publish) {
+            self.publish_admitted(publisher, &publish);
+        }
+    }
+
+    #[inline]
+    fn publish_admitted(&mut self, publisher: Publisher, publish: &Publish<'_>) {
         let header_len = publish.header_len.filter(|&len| len > 0);
         let mut scratch = Vec::new();
         let tail = match publish.tail {
@@ -165,8 +182,8 @@ impl Core {
             }
         };
         let mut message = Message {
-            account,
-            subject,
+            account: publisher.account,
+            subject: publish.subject,
             shown: None,
             reply: publish.reply,
             header_len,
@@ -174,12 +191,12 @@ impl Core {
             tail,
             shared: None,
             headless: self.take_headless(),
-            origin,
-            excluded: (!echo).then_some(slot),
+            origin: publisher.cid,
+            excluded: (!publisher.echo).then_some(publisher.slot),
             hops: 0,
             remote: false,
         };
-        self.route(slot, hint, &mut message);
+        self.route(publisher.slot, publisher.hint, &mut message);
         self.headless = message.headless;
         if scratch.capacity() > 0 {
             self.scratch = scratch;
@@ -275,17 +292,7 @@ impl Core {
         );
         let route = self.routes.take(at);
         let mut outcome = Outcome::default();
-        let cores = if route.beyond.is_none() {
-            self.deliver_plain(&route, message, &mut outcome);
-            let mut cores = route.cores;
-            if !route.groups.is_empty() || cores != 0 {
-                cores = self.route_beyond(&route, message, &mut outcome);
-            }
-            self.routes.put(at, route);
-            cores
-        } else {
-            self.route_across(at, route, message, &mut outcome)
-        };
+        let cores = self.deliver_by(at, route, message, &mut outcome);
         self.count_deliveries(&outcome);
         let nobody = outcome.is_nobody() && cores == 0;
         if nobody {
@@ -293,6 +300,39 @@ impl Core {
         } else {
             self.note_readers(slot, at, &outcome, cores, message.body.len());
         }
+    }
+
+    /// To all that the route leads to; it goes back to its place. Returns the cores that were sent
+    /// the message.
+    #[inline]
+    pub(super) fn deliver_by(
+        &mut self,
+        at: RouteRef,
+        route: Box<Route>,
+        message: &mut Message<'_>,
+        outcome: &mut Outcome,
+    ) -> u64 {
+        if route.beyond.is_some() {
+            return self.route_across(at, route, message, outcome);
+        }
+        let cores = self.deliver_in_account(&route, message, outcome);
+        self.routes.put(at, route);
+        cores
+    }
+
+    /// The same without what lies beyond the account.
+    #[inline]
+    pub(super) fn deliver_in_account(
+        &mut self,
+        route: &Route,
+        message: &mut Message<'_>,
+        outcome: &mut Outcome,
+    ) -> u64 {
+        self.deliver_plain(route, message, outcome);
+        if route.groups.is_empty() && route.cores == 0 {
+            return 0;
+        }
+        self.route_beyond(route, message, outcome)
     }
 
     #[inline]

@@ -15,6 +15,11 @@ use super::subscriptions::SubId;
 use crate::protocol::ErrorText;
 use crate::protocol::render::PermissionsViolation;
 
+/// The smaller of two limits, of which there may be none.
+fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
+}
+
 impl Core {
     /// New settings, from a reload.
     pub fn reload(&mut self, settings: Arc<Settings>) {
@@ -145,7 +150,7 @@ impl Core {
         self.subscribe_responses();
     }
 
-    /// The connection's account gives it its limits. Returns false, and closes it, if the account
+    /// The connection's account and user give it its limits. Returns false, and closes it, if the account
     /// has too many connections already.
     pub(super) fn enter_account(&mut self, slot: u32, account: u16) -> bool {
         let table = Arc::clone(&self.settings.accounts);
@@ -156,6 +161,7 @@ impl Core {
         if entered != Some(account) {
             self.leave_account(slot);
             if !entry.admit_connection() {
+                // Twice, as nats-server.
                 for _ in 0..2 {
                     self.log_connection(
                         LogLevel::Error,
@@ -175,13 +181,16 @@ impl Core {
             .links(account)
             .is_some_and(|links| !links.mappings.is_empty());
         if let Some(conn) = self.conn_mut(slot) {
-            let limits = &entry.rules.limits;
+            let of_account = &entry.rules.limits;
+            let of_user = conn.identity.as_ref().and_then(|i| i.token.as_deref());
+            let payload = of_user.and_then(|user| user.max_payload);
+            let subscriptions = of_user.and_then(|user| user.max_subscriptions);
+            conn.max_payload =
+                least(payload, of_account.max_payload).and_then(|max| i64::try_from(max).ok());
+            conn.max_subscriptions = least(subscriptions, of_account.max_subscriptions)
+                .map(|max| usize::try_from(max).unwrap_or(usize::MAX));
             conn.entered = Some(account);
             conn.mapped = mapped;
-            conn.max_payload = limits.max_payload.and_then(|max| i64::try_from(max).ok());
-            conn.max_subscriptions = limits
-                .max_subscriptions
-                .map(|max| usize::try_from(max).unwrap_or(usize::MAX));
         }
         true
     }

@@ -26,26 +26,16 @@ impl Core {
         let mut outcome = Outcome::default();
         let responses = route.beyond.as_ref().is_some_and(|b| b.responses);
         match route.locals[..] {
-            // They find their way one by one.
-            _ if responses => {}
-            [only] if self.deliver_run(only, run, &mut outcome) => {}
+            [only] if !responses && self.deliver_run(only, run, &mut outcome) => {}
             // Message by message: a connection with several subscriptions gets
             // a message for all of them before the next one.
             _ => self.deliver_each(&route, run, &mut outcome),
         }
-        let route = if responses {
-            // Nobody else subscribes to these subjects, but somebody may to `>`.
-            self.deliver_each(&route, run, &mut outcome);
-            self.routes.put(at, route);
+        self.routes.put(at, route);
+        if responses {
             self.cross_responses(run, &mut outcome);
-            None
-        } else {
-            Some(route)
-        };
-        self.count_deliveries(&outcome);
-        if let Some(route) = route {
-            self.routes.put(at, route);
         }
+        self.count_deliveries(&outcome);
         if outcome.slow && outcome.healthy_reader.is_none() {
             self.report_slow(from, run.origin);
         }
@@ -58,8 +48,8 @@ impl Core {
     }
 
     fn deliver_each(&mut self, route: &Route, run: &RunRecord<'_>, outcome: &mut Outcome) {
-        self.counters.mesh_messages_in += run.items().count() as u64;
         self.for_each_message(run, |core, message| {
+            core.counters.mesh_messages_in += 1;
             core.deliver_plain(route, message, outcome);
         });
     }

@@ -106,6 +106,14 @@ impl Core {
             || self.has_system_interest(&format!("$SYS.SERVER.ACCOUNT.{account}.CONNS"))
     }
 
+    /// Whether anybody hears how many connections an account has.
+    pub fn announces_any_count(&self) -> bool {
+        let accounts = &self.settings.accounts;
+        accounts
+            .existing()
+            .any(|account| self.announces_count(account.name()))
+    }
+
     pub(super) fn announces_begin(&self, conn: &Connection) -> bool {
         let account = self.account_name(conn);
         self.has_system_interest(&format!("$SYS.ACCOUNT.{account}.CONNECT"))

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use super::error::ErrorCode;
 use super::peer::Usage;
-use super::settings::{AccountLimits, JetStreamSettings, ServerLimits};
+use super::settings::{JetStreamSettings, ServerLimits};
 use super::stream::config::Storage;
 use super::stream::context;
+use crate::broker::accounts::JetStreamLimits;
 
 /// A change is told when it is this part of a limit.
 const TOLD_PART: i64 = 4_096;
@@ -49,7 +50,7 @@ impl Accounts {
     }
 
     /// Limits of an account that may use JetStream.
-    pub fn limits(&self, account: u16) -> Option<&AccountLimits> {
+    pub fn limits(&self, account: u16) -> Option<&JetStreamLimits> {
         self.settings.account(account)?.limits.as_ref()
     }
 
@@ -246,7 +247,7 @@ mod tests {
     use super::*;
     use crate::jetstream::settings::AccountSettings;
 
-    fn accounts(limits: AccountLimits) -> Accounts {
+    fn accounts(limits: JetStreamLimits) -> Accounts {
         let settings = JetStreamSettings {
             max_storage: 10_000,
             accounts: vec![AccountSettings {
@@ -261,9 +262,9 @@ mod tests {
 
     #[test]
     fn the_nearer_limit_names_the_error() {
-        let mut accounts = accounts(AccountLimits {
+        let mut accounts = accounts(JetStreamLimits {
             max_storage: 9_000,
-            ..AccountLimits::default()
+            ..JetStreamLimits::default()
         });
         let room = |accounts: &Accounts| accounts.room(0, Storage::File);
         assert_eq!(
@@ -291,7 +292,7 @@ mod tests {
 
     #[test]
     fn small_changes_are_not_told() {
-        let mut accounts = accounts(AccountLimits::default());
+        let mut accounts = accounts(JetStreamLimits::default());
         let told = |accounts: &mut Accounts, all| {
             let mut told = Vec::new();
             accounts.tell_changes(all, &mut |number, usage| told.push((number, usage.storage)));

@@ -1,6 +1,8 @@
 //! What JetStream is configured with. The `config` layer fills it in; nothing here is read from
 //! a file or the environment.
 
+use crate::broker::accounts::JetStreamLimits;
+
 /// Queued API requests of one core above which further ones are dropped.
 pub const REQUEST_QUEUE_LIMIT: usize = 10_000;
 /// Consumers of one stream, unless the stream says otherwise (nats-server 2.15.1).
@@ -36,40 +38,6 @@ pub enum Durability {
     Interval(u64),
 }
 
-/// Limits of an account; -1 is none. Names and meaning as in account info.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountLimits {
-    /// Bytes.
-    pub max_memory: i64,
-    /// Bytes.
-    pub max_storage: i64,
-    pub max_streams: i64,
-    /// Of the whole account.
-    pub max_consumers: i64,
-    pub max_ack_pending: i64,
-    /// Bytes of one stream.
-    pub memory_max_stream_bytes: i64,
-    /// Bytes of one stream.
-    pub storage_max_stream_bytes: i64,
-    /// Streams must say `max_bytes`.
-    pub max_bytes_required: bool,
-}
-
-impl Default for AccountLimits {
-    fn default() -> Self {
-        Self {
-            max_memory: -1,
-            max_storage: -1,
-            max_streams: -1,
-            max_consumers: -1,
-            max_ack_pending: -1,
-            memory_max_stream_bytes: -1,
-            storage_max_stream_bytes: -1,
-            max_bytes_required: false,
-        }
-    }
-}
-
 /// An account that the broker knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountSettings {
@@ -78,7 +46,7 @@ pub struct AccountSettings {
     /// Its name, which stands in paths and advisories.
     pub name: String,
     /// `None`: JetStream is not enabled for it (10039).
-    pub limits: Option<AccountLimits>,
+    pub limits: Option<JetStreamLimits>,
 }
 
 /// Limits of the whole server.
@@ -170,7 +138,7 @@ impl Default for JetStreamSettings {
             accounts: vec![AccountSettings {
                 number: 0,
                 name: "$G".to_owned(),
-                limits: Some(AccountLimits::default()),
+                limits: Some(JetStreamLimits::default()),
             }],
         }
     }

@@ -9,11 +9,13 @@ use super::control::CoreHandle;
 use super::disk::{Answer, AnswerSink, RingDisk};
 use super::log::{Logger, Tag};
 use super::persistence::Persistence;
-use crate::broker::accounts::{AccountTable, GLOBAL_ACCOUNT_ID, JetStreamRules, SYSTEM_ACCOUNT_ID};
+use crate::broker::accounts::{
+    AccountTable, GLOBAL_ACCOUNT_ID, JetStreamLimits, JetStreamRules, SYSTEM_ACCOUNT_ID,
+};
 use crate::broker::{CoreId, ServerIdentity};
 use crate::config::{JetStreamOptions, Options, SyncPolicy};
 use crate::jetstream::settings::{
-    API_LEVEL, AccountLimits, AccountSettings, Durability, JetStreamSettings, ServerLimits,
+    API_LEVEL, AccountSettings, Durability, JetStreamSettings, ServerLimits,
 };
 use crate::jetstream::{JetStream, Service};
 use crate::monitor::snapshot::JetStreamSnapshot;
@@ -229,18 +231,9 @@ fn account_settings(table: &AccountTable) -> Vec<AccountSettings> {
             number: entry.id,
             name: entry.name().to_owned(),
             limits: match &entry.rules.jetstream {
-                JetStreamRules::Enabled(limits) => Some(AccountLimits {
-                    max_memory: limits.max_memory,
-                    max_storage: limits.max_storage,
-                    max_streams: limits.max_streams,
-                    max_consumers: limits.max_consumers,
-                    max_ack_pending: limits.max_ack_pending,
-                    memory_max_stream_bytes: limits.memory_max_stream_bytes,
-                    storage_max_stream_bytes: limits.storage_max_stream_bytes,
-                    max_bytes_required: limits.max_bytes_required,
-                }),
+                JetStreamRules::Enabled(limits) => Some(limits.clone()),
                 JetStreamRules::Unset if alone && entry.id == GLOBAL_ACCOUNT_ID => {
-                    Some(AccountLimits::default())
+                    Some(JetStreamLimits::default())
                 }
                 JetStreamRules::Unset | JetStreamRules::Disabled => None,
             },

@@ -372,15 +372,13 @@ impl Services {
     }
 
     fn tell_accounts(&mut self) {
+        let heard = self.handle.cores[0].ask(|driver| driver.core.announces_any_count());
+        if !heard.unwrap_or(false) {
+            return;
+        }
         let now = self.unix_ns();
         let mut accounts = self.accounts(Vec::new(), now).accounts;
         accounts.retain(|a| a.client_connections > 0 && a.name != "$G");
-        if !self
-            .handle
-            .is_heard(accounts.iter().flat_map(|a| counts(&a.name)).collect())
-        {
-            return;
-        }
         self.tell_counts(&accounts, now);
     }
 

@@ -44,7 +44,7 @@ pub enum JetStreamRules {
     Enabled(JetStreamLimits),
 }
 
-/// JetStream limits of an account; -1 is none.
+/// JetStream limits of an account; -1 is none. Names and meaning as in account info.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JetStreamLimits {
     /// Bytes.
@@ -52,6 +52,7 @@ pub struct JetStreamLimits {
     /// Bytes.
     pub max_storage: i64,
     pub max_streams: i64,
+    /// Of the whole account.
     pub max_consumers: i64,
     pub max_ack_pending: i64,
     /// Bytes of one stream.
@@ -193,7 +194,7 @@ pub struct MappingRule {
 pub struct AccountLimits {
     pub max_connections: Option<u64>,
     pub max_leaf_nodes: Option<u64>,
-    /// Of all its connections together.
+    /// Of each of its connections, as on nats-server.
     pub max_subscriptions: Option<u64>,
     /// Bytes; a smaller one of the server wins.
     pub max_payload: Option<u64>,

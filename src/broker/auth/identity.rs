@@ -93,12 +93,6 @@ impl Default for Identity {
 }
 
 impl Identity {
-    /// Subscriptions of a connection; `None` for no limit.
-    pub fn max_subscriptions(&self) -> Option<usize> {
-        let max = self.token.as_ref()?.max_subscriptions?;
-        Some(usize::try_from(max).unwrap_or(usize::MAX))
-    }
-
     /// Who vouches for an nkey: who signed its claims, else the account that lists it.
     pub fn issuer_key(&self) -> &str {
         match (&self.token, self.kind) {

@@ -9,11 +9,12 @@ use super::dispatch::{Handled, Outcome, OwnedRequest};
 use super::request::{self, StreamsRequest};
 use super::{LIST_PAGE, NAMES_PAGE, response};
 use crate::broker::CoreId;
+use crate::broker::accounts::JetStreamLimits;
 use crate::jetstream::JetStream;
 use crate::jetstream::bus::Bus;
 use crate::jetstream::meta::page;
 use crate::jetstream::peer::{Record, Usage};
-use crate::jetstream::settings::{API_LEVEL, AccountLimits};
+use crate::jetstream::settings::API_LEVEL;
 
 /// An answer that waits for other cores.
 pub(in crate::jetstream) struct Gather {
@@ -76,8 +77,8 @@ struct ApiInfo {
     errors: u64,
 }
 
-impl From<&AccountLimits> for Limits {
-    fn from(limits: &AccountLimits) -> Self {
+impl From<&JetStreamLimits> for Limits {
+    fn from(limits: &JetStreamLimits) -> Self {
         Self {
             max_memory: limits.max_memory,
             max_storage: limits.max_storage,

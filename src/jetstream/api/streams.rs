@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::dispatch::{Handled, Outcome, OwnedRequest};
 use super::request::{self, PurgeRequest, StreamInfoRequest};
 use super::{Endpoint, SUBJECTS_PAGE, response};
+use crate::broker::accounts::JetStreamLimits;
 use crate::jetstream::JetStream;
 use crate::jetstream::advisory;
 use crate::jetstream::bus::Bus;
@@ -19,7 +20,6 @@ use crate::jetstream::layout::{self, Operation};
 use crate::jetstream::meta::Known;
 use crate::jetstream::node::META_CORE;
 use crate::jetstream::peer::Record;
-use crate::jetstream::settings::AccountLimits;
 use crate::jetstream::stream::Purge;
 use crate::jetstream::stream::config::{Storage, StreamConfig, StreamRequest};
 use crate::jetstream::stream::info::{ClusterInfo, StreamInfo};
@@ -102,7 +102,7 @@ impl JetStream {
         }
     }
 
-    fn check_stream_count(&self, account: u16, limits: &AccountLimits) -> Result<(), ApiError> {
+    fn check_stream_count(&self, account: u16, limits: &JetStreamLimits) -> Result<(), ApiError> {
         let count = self
             .meta
             .as_ref()

@@ -5,8 +5,9 @@
 use super::config::{
     Discard, PersistMode, Retention, Storage, StreamConfig, StreamSource, SubjectTransform,
 };
+use crate::broker::accounts::JetStreamLimits;
 use crate::jetstream::error::{ApiError, ErrorCode};
-use crate::jetstream::settings::{AccountLimits, DUPLICATE_WINDOW_NS, JetStreamSettings};
+use crate::jetstream::settings::{DUPLICATE_WINDOW_NS, JetStreamSettings};
 use crate::subject::{
     Transform, TransformError, is_literal, is_subset, is_valid_subscription, overlaps,
 };
@@ -30,7 +31,7 @@ pub type VisitSubjects<'a> = dyn Fn(&mut dyn FnMut(&str)) + 'a;
 /// What a configuration is checked against.
 pub struct Surroundings<'a> {
     pub settings: &'a JetStreamSettings,
-    pub limits: &'a AccountLimits,
+    pub limits: &'a JetStreamLimits,
     /// Values that would be put right are errors.
     pub pedantic: bool,
     /// The configuration of another stream of the account.
@@ -328,7 +329,7 @@ fn check_counter(config: &StreamConfig) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn check_account(config: &StreamConfig, limits: &AccountLimits) -> Result<(), ApiError> {
+fn check_account(config: &StreamConfig, limits: &JetStreamLimits) -> Result<(), ApiError> {
     if limits.max_bytes_required && config.max_bytes <= 0 {
         return Err(ErrorCode::StreamMaxBytesRequired.into());
     }

@@ -15,7 +15,7 @@ fn with<T>(pedantic: bool, act: impl FnOnce(&Surroundings<'_>) -> T) -> T {
     let settings = JetStreamSettings::default();
     act(&Surroundings {
         settings: &settings,
-        limits: &AccountLimits::default(),
+        limits: &JetStreamLimits::default(),
         pedantic,
         find: &|name| (name == "ORIG").then(origin),
         other_subjects: &|visit| visit("orig.>"),
